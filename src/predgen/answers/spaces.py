@@ -1,0 +1,252 @@
+"""Answer spaces: value ↔ text, without torch.
+
+Every task has a space, and nothing outside it can ever be predicted. A space lists its answers in a fixed order;
+elsewhere an answer is known by its index in that order.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Protocol, runtime_checkable
+
+from predgen.errors import AnswerError, nearest
+
+
+@runtime_checkable
+class AnswerSpace(Protocol):
+    """What the rest of predgen needs to know of a space."""
+
+    @property
+    def texts(self) -> Sequence[str]:
+        """The written form of each answer, in index order, without a leading space or terminator."""
+        ...
+
+    def index(self, value: object) -> int:
+        """The answer that stands for a target.
+
+        Raises:
+            AnswerError: If the value does not belong to the space.
+        """
+        ...
+
+    def parse(self, text: str) -> int | None:
+        """The answer that a free text spells, or None where the text lies outside the space."""
+        ...
+
+    def character_weights(self, index: int) -> list[float]:
+        """How much an error in each character of the answer's text should cost, relative to the others."""
+        ...
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON form that `space_from_json` reads back."""
+        ...
+
+
+@dataclass(frozen=True)
+class LabelSet:
+    """A closed set of labels, each written as itself.
+
+    Args:
+        labels: The labels, at least two, no two alike once outer blanks are gone.
+
+    Raises:
+        AnswerError: If there are fewer than two labels, an empty one, or two alike.
+    """
+
+    labels: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        stripped = [label.strip() for label in self.labels]
+        if len(stripped) < 2:
+            raise AnswerError(
+                f"The targets hold {len(stripped)} class: {stripped}.",
+                "Classification needs at least two.",
+                "Check the target column, or add rows of another class.",
+            )
+        if "" in stripped:
+            raise AnswerError("One of the labels is empty.", "Every label needs at least one visible character.")
+        if len(set(stripped)) < len(stripped):
+            alike = sorted({label for label in stripped if stripped.count(label) > 1})
+            raise AnswerError(f"These labels stand twice: {alike}.", "Labels must differ in more than outer blanks.")
+        object.__setattr__(self, "labels", tuple(stripped))
+
+    @property
+    def texts(self) -> Sequence[str]:
+        """The labels themselves."""
+        return self.labels
+
+    @cached_property
+    def _positions(self) -> dict[str, int]:
+        return {label: position for position, label in enumerate(self.labels)}
+
+    def index(self, value: object) -> int:
+        """The position of a label, outer blanks ignored.
+
+        Raises:
+            AnswerError: If the label is not in the set.
+        """
+        label = str(value).strip()
+        if label not in self._positions:
+            raise AnswerError(f"The label {label!r} is not in this space:", nearest(label, self.labels))
+        return self._positions[label]
+
+    def parse(self, text: str) -> int | None:
+        """The label that a text spells exactly, outer blanks aside; None otherwise."""
+        return self._positions.get(text.strip())
+
+    def character_weights(self, index: int) -> list[float]:
+        """Labels have no more and less costly characters: all ones."""
+        return [1.0] * len(self.labels[index])
+
+    def to_json(self) -> dict[str, Any]:
+        """``{"kind": "labels", "labels": [...]}``."""
+        return {"kind": "labels", "labels": list(self.labels)}
+
+
+@dataclass(frozen=True)
+class NumberGrid:
+    """Evenly spaced decimal numbers from `low` to `high`, both included, written in fixed point.
+
+    The i-th answer is ``low + i · 10^-decimals``. Where the grid holds a negative number, every answer carries its
+    sign (``+0.3``, ``-1.0``, and ``+0.0`` for zero), so that the first token already says which side of zero it is;
+    otherwise none does. Example: ``NumberGrid(-4, 4, 1)`` has 81 answers, ``-4.0`` to ``+4.0``.
+
+    Args:
+        low: Smallest number; a multiple of the step.
+        high: Largest number; a multiple of the step, above `low`.
+        decimals: Digits after the point, 0 to 9. With 0 no point is written.
+
+    Raises:
+        AnswerError: If the bounds are not finite, not in order, or not on the grid, or it has more than 10^6 points.
+    """
+
+    low: float
+    high: float
+    decimals: int
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.decimals <= 9:
+            raise AnswerError(f"A number grid was asked for with {self.decimals} decimals.", "0 to 9 are possible.")
+        if not (math.isfinite(self.low) and math.isfinite(self.high)):
+            raise AnswerError(f"A number grid needs finite bounds; found {self.low} to {self.high}.")
+        for bound in (self.low, self.high):
+            if abs(bound * self._scale - round(bound * self._scale)) > 1e-6 * max(1.0, abs(bound) * self._scale):
+                raise AnswerError(
+                    f"The bound {bound} does not lie on a grid with {self.decimals} decimals.",
+                    f"The step is {self.step:g}.",
+                    "Change space.low, space.high or space.decimals.",
+                )
+        if self._first >= self._last:
+            raise AnswerError(f"A number grid from {self.low} to {self.high} is empty.", "low must be below high.")
+        if len(self) > 1_000_000:
+            raise AnswerError(
+                f"A number grid from {self.low} to {self.high} in steps of {self.step:g} has {len(self):,} points.",
+                "At most 1,000,000 are possible.",
+                "Lower space.decimals, or divide the targets by a power of ten.",
+            )
+
+    # Numbers are counted as whole steps: in floats 0.1 + 0.2 would miss the grid.
+    @property
+    def _scale(self) -> int:
+        return int(10**self.decimals)
+
+    @property
+    def _first(self) -> int:
+        return round(self.low * self._scale)
+
+    @property
+    def _last(self) -> int:
+        return round(self.high * self._scale)
+
+    @property
+    def step(self) -> float:
+        """The distance of two neighbours."""
+        return 1.0 / self._scale
+
+    def __len__(self) -> int:
+        return self._last - self._first + 1
+
+    @cached_property
+    def values(self) -> tuple[float, ...]:
+        """The numbers, ascending."""
+        return tuple(whole / self._scale for whole in range(self._first, self._last + 1))
+
+    @cached_property
+    def texts(self) -> Sequence[str]:
+        """The written numbers, ascending by value."""
+        sign = "+" if self._first < 0 else ""
+        # `abs` with an explicit sign, since format() would write minus zero as "-0.0".
+        return tuple(
+            f"{'-' if whole < 0 else sign}{abs(whole) / self._scale:.{self.decimals}f}"
+            for whole in range(self._first, self._last + 1)
+        )
+
+    @cached_property
+    def _positions(self) -> dict[str, int]:
+        return {text: position for position, text in enumerate(self.texts)}
+
+    def index(self, value: object) -> int:
+        """The grid point nearest to a number; ties go to the even step, as `round` does.
+
+        Raises:
+            AnswerError: If the value is not a finite number, or lies over half a step outside the grid.
+        """
+        try:
+            number = float(value)  # type: ignore[arg-type]
+        except (TypeError, ValueError):
+            raise AnswerError(f"The target {value!r} is not a number.") from None
+        if not math.isfinite(number):
+            raise AnswerError(f"The target {value!r} is not a finite number.")
+        position = round(number * self._scale) - self._first
+        if not 0 <= position < len(self):
+            raise AnswerError(
+                f"The target {number:g} lies outside the grid from {self.low:g} to {self.high:g}.",
+                remedy="Widen space.low and space.high.",
+            )
+        return position
+
+    def parse(self, text: str) -> int | None:
+        """The grid point that a text spells exactly as the grid writes it, outer blanks aside; None otherwise."""
+        return self._positions.get(text.strip())
+
+    def character_weights(self, index: int) -> list[float]:
+        """Place value made mild: 1 for the last decimal, one more for each place to its left, one more for the sign.
+
+        The paper's ordered penalty (appendix D.2) wants an error in the integer digit to cost more than one in the
+        last decimal. It weighs by token index, which shifts with the sign and with merged digits; here the weight
+        belongs to the digit's place. The point carries no information and weighs as the place to its right.
+        """
+        text = self.texts[index]
+        places = [position for position, character in enumerate(text) if character.isdigit()]
+        weight = {position: float(len(places) - rank) for rank, position in enumerate(places)}
+        for position, character in enumerate(text):
+            if character in "+-":
+                weight[position] = float(len(places) + 1)
+            elif character == ".":
+                weight[position] = weight[position + 1]
+        return [weight[position] for position in range(len(text))]
+
+    def to_json(self) -> dict[str, Any]:
+        """``{"kind": "numbers", "low": …, "high": …, "decimals": …}``."""
+        return {"kind": "numbers", "low": self.low, "high": self.high, "decimals": self.decimals}
+
+
+def space_from_json(record: Mapping[str, Any]) -> LabelSet | NumberGrid:
+    """Reads back what `to_json` wrote.
+
+    Raises:
+        AnswerError: If the record is of an unknown kind, or a field is missing.
+    """
+    try:
+        if record["kind"] == "labels":
+            return LabelSet(tuple(record["labels"]))
+        if record["kind"] == "numbers":
+            return NumberGrid(float(record["low"]), float(record["high"]), int(record["decimals"]))
+    except (KeyError, TypeError, ValueError) as problem:
+        raise AnswerError(f"The answer space {dict(record)!r} is incomplete: {problem!r}.") from problem
+    raise AnswerError(
+        f"The answer space is of an unknown kind, {record['kind']!r}.", nearest("", ["labels", "numbers"])
+    )

@@ -1,0 +1,267 @@
+"""Settings of a run: frozen dataclasses ↔ YAML, one to one.
+
+`RunConfig` is the whole of it; `load_config` merges a YAML file with ``a.b=c`` assignments and reports every problem at
+once. Each field's comment is its documentation, and its default is what a run uses when nothing is said.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+
+from predgen.errors import ConfigError, nearest
+
+_STRICT = ConfigDict(extra="forbid")
+
+Positive = Annotated[int, Field(gt=0)]
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+NonNegative = Annotated[float, Field(ge=0.0)]
+Size = Annotated[float, Field(gt=0.0)]  # a share of the rows where at most 1, a number of rows above
+
+Task = Literal["classification", "regression"]
+TaskSetting = Literal["auto", "classification", "regression"]
+Pooling = Literal["last", "mean", "attention"]
+SamplingMode = Literal["token", "sequence"]
+DirectorKind = Literal["mean", "value", "ordered"]
+DirectorHistory = Literal["any", "own"]
+
+
+@dataclass(frozen=True, config=_STRICT)
+class DataConfig:
+    """Which rows, and what in them is read and predicted."""
+
+    source: str | None = None  # a csv, tsv or jsonl file, or a name that `predgen data` lists
+    text: str | None = None  # the text column; found from the columns when neither it nor a template is given
+    template: str | None = None  # a prompt over several columns, e.g. "Headline: {a}\nEdited: {b}"
+    target: str | None = None  # the column to predict; found from the columns when not given
+    dev: str | None = None  # rows to select the checkpoint and decision on; else a part of `source`
+    eval: str | None = None  # rows to report on, never to select on; else a part of `source`
+    max_rows: Positive | None = None  # a seeded sample of `source`, before it is split
+    train_size: Size | None = None  # a share (≤ 1) or a number of rows; None: what dev and test leave
+    dev_size: Size = 0.1  # as train_size
+    test_size: Size = 0.1  # as train_size
+    split_seed: int = 0  # the split does not follow train.seed, so that seeds are compared on the same rows
+
+
+@dataclass(frozen=True, config=_STRICT)
+class PromptConfig:
+    """What surrounds the row's text."""
+
+    cue: str = "\nAnswer:"  # ends every prompt; the answer follows after one space
+    max_tokens: Positive | None = None  # longer prompts are cut before the cue, aloud; None: the model's context
+
+
+@dataclass(frozen=True, config=_STRICT)
+class SpaceConfig:
+    """The answers that can be predicted; what is None is inferred from the targets."""
+
+    labels: tuple[str, ...] | None = None  # classification: the labels, in order
+    low: float | None = None  # regression: the smallest number
+    high: float | None = None  # regression: the largest number
+    decimals: Annotated[int, Field(ge=0, le=9)] | None = None  # regression: digits after the point
+
+
+@dataclass(frozen=True, config=_STRICT)
+class ModelConfig:
+    """The base language model."""
+
+    name: str = "smollm2-135m"  # a name that `predgen models` lists, a hub id, or a local path
+    revision: str | None = None  # of a hub id
+    trust_remote_code: bool = False  # run code that comes with the model; only if you trust it
+
+
+@dataclass(frozen=True, config=_STRICT)
+class PeftConfig:
+    """How the writer is adapted."""
+
+    method: str = "lora"  # a name in `predgen.peft_methods.METHODS`
+    rank: Positive = 8
+    alpha: Annotated[float, Field(gt=0.0)] = 16.0
+    dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    target_modules: str | tuple[str, ...] = "all-linear"  # as in peft: names, a pattern, or "all-linear"
+
+
+@dataclass(frozen=True, config=_STRICT)
+class SamplingConfig:
+    """Scheduled sampling: the share of the history that is the model's own grows linearly from `start` to `end`."""
+
+    mode: SamplingMode = "token"  # one coin a token, or one a row
+    start: Share = 0.0
+    end: Share = 1.0
+    steps: Size = 0.5  # optimizer steps until `end` is reached: a share of all steps where at most 1, else a number
+
+
+@dataclass(frozen=True, config=_STRICT)
+class DirectorConfig:
+    """The task adapter that reads what the writer wrote."""
+
+    kind: DirectorKind | None = None  # "mean" (classes), "value" or "ordered" (numbers); None: mean or value
+    history: DirectorHistory = "any"  # which rows teach it: all, or those whose whole history is the model's own
+
+
+@dataclass(frozen=True, config=_STRICT)
+class PredictorConfig:
+    """The pooled head of the Predictor baseline."""
+
+    pooling: Pooling = "last"
+
+
+@dataclass(frozen=True, config=_STRICT)
+class TrainConfig:
+    """Optimisation, evaluation during training, and seeds."""
+
+    epochs: Annotated[float, Field(gt=0.0)] = 3.0
+    max_steps: Positive | None = None  # optimizer steps; overrides epochs
+    batch_size: Positive = 16  # rows of one forward pass
+    accumulate: Positive = 1  # forward passes of one optimizer step
+    eval_batch_size: Positive = 32
+    learning_rate: Annotated[float, Field(gt=0.0)] = 1e-3
+    weight_decay: NonNegative = 0.0
+    warmup: Share = 0.05  # share of the steps in which the learning rate rises; then it falls along a cosine
+    clip: Annotated[float, Field(gt=0.0)] = 1.0  # norm of the gradient
+    evaluations: Positive = 4  # how often, evenly spread over the run, dev is scored and a checkpoint kept
+    patience: Positive | None = None  # stop after so many evaluations without a better dev metric
+    metric: str | None = None  # the dev metric that selects checkpoint and decision; None: accuracy or mae
+    seed: int = 0
+
+
+@dataclass(frozen=True, config=_STRICT)
+class RunConfig:
+    """All settings of one run."""
+
+    task: TaskSetting = "auto"
+    method: str = "predgen"  # predictor, generator or predgen
+    loss: str = "wdal_released"  # how writer and director loss join: wdal, wdal_released or sum
+    out: str | None = None  # the run folder; None: runs/<source>-<method>
+    data: DataConfig = dataclasses.field(default_factory=DataConfig)
+    prompt: PromptConfig = dataclasses.field(default_factory=PromptConfig)
+    space: SpaceConfig = dataclasses.field(default_factory=SpaceConfig)
+    model: ModelConfig = dataclasses.field(default_factory=ModelConfig)
+    peft: PeftConfig = dataclasses.field(default_factory=PeftConfig)
+    sampling: SamplingConfig = dataclasses.field(default_factory=SamplingConfig)
+    director: DirectorConfig = dataclasses.field(default_factory=DirectorConfig)
+    predictor: PredictorConfig = dataclasses.field(default_factory=PredictorConfig)
+    train: TrainConfig = dataclasses.field(default_factory=TrainConfig)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain nested dictionaries, ready for YAML or JSON."""
+        plain: dict[str, Any] = TypeAdapter(RunConfig).dump_python(self, mode="json")
+        return plain
+
+    def to_yaml(self) -> str:
+        """The resolved settings as YAML, in the order of the fields."""
+        return yaml.safe_dump(self.to_dict(), sort_keys=False, allow_unicode=True, width=110)
+
+
+def load_config(
+    path: str | Path | None = None,
+    assignments: Sequence[str] = (),
+    overrides: Mapping[str, object] | None = None,
+) -> RunConfig:
+    """Reads a YAML file and lays assignments over it; the later wins.
+
+    Args:
+        path: A YAML file of nested settings, or None for the defaults.
+        assignments: Strings ``a.b=c``; the value is read as YAML (``train.epochs=2``, ``data.target=null``).
+        overrides: Dotted keys to values, laid over both; None values are skipped.
+
+    Returns:
+        The validated settings.
+
+    Raises:
+        ConfigError: If the file cannot be read, or a key or value is wrong; the message lists every problem.
+    """
+    settings = _read_yaml(Path(path)) if path is not None else {}
+    for assignment in assignments:
+        key, sign, text = assignment.partition("=")
+        if not sign or not key.strip():
+            raise ConfigError(f"The assignment {assignment!r} has no '='.", "Expected KEY=VALUE, e.g. train.epochs=2.")
+        try:
+            _assign(settings, key.strip(), yaml.safe_load(text))
+        except yaml.YAMLError as problem:
+            raise ConfigError(f"The value in {assignment!r} is not YAML: {problem}") from problem
+    for key, value in (overrides or {}).items():
+        if value is not None:
+            _assign(settings, key, value)
+    return config_from_dict(settings, where=str(path) if path is not None else "the settings")
+
+
+def config_from_dict(settings: Mapping[str, Any], where: str = "the settings") -> RunConfig:
+    """Validates nested settings.
+
+    Args:
+        settings: What a YAML file holds.
+        where: Named in the error message.
+
+    Raises:
+        ConfigError: If keys or values are wrong; the message lists every problem.
+    """
+    try:
+        return TypeAdapter(RunConfig).validate_python(_floats(settings))
+    except ValidationError as error:
+        problems = [_describe(dict(problem)) for problem in error.errors()]
+        raise ConfigError(f"{where}: {len(problems)} problem(s):\n  " + "\n  ".join(problems)) from None
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        settings = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as problem:
+        raise ConfigError(f"The config file {path} cannot be read: {problem.strerror}.") from problem
+    except yaml.YAMLError as problem:
+        raise ConfigError(f"{path} is not YAML: {problem}") from problem
+    if settings is None:
+        return {}
+    if not isinstance(settings, dict):
+        raise ConfigError(f"{path} holds a {type(settings).__name__}.", "Expected keys such as method: and train:.")
+    return settings
+
+
+def _assign(settings: dict[str, Any], dotted: str, value: object) -> None:
+    *sections, leaf = dotted.split(".")
+    for section in sections:
+        if not isinstance(settings.get(section), dict):
+            settings[section] = {}
+        settings = settings[section]
+    settings[leaf] = value
+
+
+def _floats(value: Any) -> Any:
+    """YAML 1.1 reads ``1e-3`` as a string, since it has no point; people write it all the same."""
+    if isinstance(value, Mapping):
+        return {key: _floats(inner) for key, inner in value.items()}
+    if isinstance(value, str) and "e" in value.lower() and value[:1] in "+-.0123456789":
+        try:
+            return float(value)
+        except ValueError:
+            return value
+    return value
+
+
+def _describe(problem: Mapping[str, Any]) -> str:
+    # A key of a dataclass behind a union appears in the location as such; only our own names are of use.
+    location = [str(part) for part in problem["loc"] if not str(part).startswith(("literal[", "function-"))]
+    name = ".".join(location)
+    if problem["type"] == "unexpected_keyword_argument":
+        known = known_keys(location[:-1])
+        return f"{name}: unknown key; {nearest(location[-1], known)}"
+    return f"{name}: {problem['msg']}; found {problem['input']!r}."
+
+
+def known_keys(sections: Sequence[str] = ()) -> list[str]:
+    """The keys that a section accepts.
+
+    Args:
+        sections: The path of the section; empty for the top level.
+    """
+    current: Any = RunConfig
+    for section in sections:
+        default = next(field for field in dataclasses.fields(current) if field.name == section).default_factory
+        current = default
+    return [field.name for field in dataclasses.fields(current)]

@@ -1,0 +1,49 @@
+"""The types that every method shares, so that nothing after it asks which method it was."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+from torch import Tensor
+
+
+class StepOutput(NamedTuple):
+    """One forward pass in training; B rows."""
+
+    loss: Tensor  # (); what is differentiated
+    writer_loss: Tensor | None  # (B,); mean cross-entropy of the answer tokens, or None without a writer loss
+    director_loss: Tensor | None  # (B,); or None without a director (or head)
+    own_history: Tensor | None  # (B,) bool; rows whose whole history was the model's own, or None without histories
+    sampling_probability: float | None  # p of this step, or None where nothing is sampled
+
+
+class Scores(NamedTuple):
+    """What a method says of B prompts, from the prompts alone; A answers in the space."""
+
+    log_posterior: Tensor | None  # (B, A); exact over the space, or None without a writer
+    log_mass: Tensor | None  # (B,); log-probability of the whole space under the plain language model
+    greedy: Tensor | None  # (B,) int64; answer index of the constrained greedy path
+    class_logits: Tensor | None  # (B, A); of a director or pooled head, for classes
+    value: Tensor | None  # (B,); of a director or pooled head, for numbers, in the target's own units
+
+
+class Method(Protocol):
+    """What the trainer and the prediction path ask of a method. All three are `nn.Module`s besides."""
+
+    reader_name: str | None  # what its own decision is called: "director", "head", or None where it has none
+
+    def forward(
+        self,
+        prompt_ids: Tensor,
+        prompt_mask: Tensor,
+        answer_index: Tensor,
+        target: Tensor,
+        row_ids: Tensor,
+        step: int,
+    ) -> StepOutput:
+        """One training pass over the fields of a `TrainingBatch` at an optimizer step."""
+        ...
+
+    def score(self, prompt_ids: Tensor, prompt_mask: Tensor) -> Scores:
+        """Everything it can say of prompts; nothing of the answer goes in."""
+        ...

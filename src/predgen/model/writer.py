@@ -1,0 +1,187 @@
+"""The writer: a causal language model behind three passes.
+
+`prefill` reads the prompts once, `extend` reads answer tokens behind them, `branch` reads a whole trie behind them. A
+`Prefix` is never changed: each pass works on a cache of its own that shares the prompt's tensors, so that sampling,
+training and scoring can all start from one prefill.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from transformers import DynamicCache, PreTrainedModel
+from transformers.cache_utils import DynamicLayer
+
+from predgen.errors import ModelError
+
+
+class Prefix(NamedTuple):
+    """Everything that later passes need of B rows read so far (S columns)."""
+
+    keys: tuple[Tensor, ...]  # one a layer, (B, heads, S, head size)
+    values: tuple[Tensor, ...]  # as keys
+    mask: Tensor  # (B, S) int64; 0 on padding
+    logits: Tensor  # (B, V); next-token logits behind the last column
+
+    @property
+    def lengths(self) -> Tensor:
+        """Real tokens of each row, (B,)."""
+        return self.mask.sum(dim=1)
+
+    def detached(self) -> Prefix:
+        """The same prefix without its gradient."""
+        return Prefix(
+            tuple(key.detach() for key in self.keys),
+            tuple(value.detach() for value in self.values),
+            self.mask,
+            self.logits.detach(),
+        )
+
+    def rows(self, start: int, stop: int) -> Prefix:
+        """Some of the rows."""
+        return Prefix(
+            tuple(key[start:stop] for key in self.keys),
+            tuple(value[start:stop] for value in self.values),
+            self.mask[start:stop],
+            self.logits[start:stop],
+        )
+
+    def cache(self) -> DynamicCache:
+        """A fresh cache over the same tensors; growing it leaves the prefix as it is."""
+        cache = DynamicCache()
+        for key, value in zip(self.keys, self.values, strict=True):
+            layer = DynamicLayer()  # type: ignore[no-untyped-call]
+            layer.keys, layer.values = key, value
+            layer.dtype, layer.device, layer.is_initialized = key.dtype, key.device, True
+            cache.layers.append(layer)
+        return cache
+
+
+class Written(NamedTuple):
+    """T answer tokens read behind a prefix."""
+
+    states: Tensor  # (B, T, d); the last hidden states, the paper's Z over the answer
+    logits: Tensor  # (B, T, V); each predicts the token after its own
+    prefix: Prefix  # the prefix grown by these tokens
+
+
+class Writer(nn.Module):
+    """A causal LM (with or without adapter) and nothing else.
+
+    Args:
+        lm: A decoder-only language model of transformers, or such a model wrapped by peft.
+
+    Raises:
+        ModelError: If the model keeps no plain key-value cache; its answers could not branch from one prompt.
+    """
+
+    def __init__(self, lm: PreTrainedModel) -> None:
+        super().__init__()
+        self.lm = lm
+
+    @property
+    def hidden_size(self) -> int:
+        """Width d of the hidden states."""
+        return int(self.lm.config.get_text_config().hidden_size)
+
+    def prefill(self, prompt_ids: Tensor, prompt_mask: Tensor) -> Prefix:
+        """Reads left-padded prompts.
+
+        Args:
+            prompt_ids: (B, P).
+            prompt_mask: (B, P), 1 on real tokens.
+        """
+        output = self.lm(
+            input_ids=prompt_ids,
+            attention_mask=prompt_mask,
+            position_ids=_positions(prompt_mask),
+            past_key_values=DynamicCache(),
+            use_cache=True,
+            logits_to_keep=1,  # no other position predicts an answer token
+        )
+        return _prefix(output.past_key_values, prompt_mask, output.logits[:, -1])
+
+    def extend(self, prefix: Prefix, ids: Tensor, mask: Tensor) -> Written:
+        """Reads answer tokens behind a prefix; the gradient flows into both.
+
+        Args:
+            prefix: Of B rows.
+            ids: (B, T) tokens, padded on the right.
+            mask: (B, T), nonzero on real tokens.
+        """
+        mask = torch.cat([prefix.mask, mask.to(prefix.mask.dtype)], dim=1)
+        output = self.lm(
+            input_ids=ids,
+            attention_mask=mask,
+            position_ids=_positions(mask)[:, -ids.shape[1] :],
+            past_key_values=prefix.cache(),
+            use_cache=True,
+            output_hidden_states=True,
+        )
+        grown = _prefix(output.past_key_values, mask, output.logits[:, -1])
+        return Written(output.hidden_states[-1], output.logits, grown)
+
+    def branch(self, prefix: Prefix, ids: Tensor, depth: Tensor, sees: Tensor) -> Tensor:
+        """Reads the M nodes of a tree behind every row of a prefix in one pass (tree attention).
+
+        Args:
+            prefix: Of B rows, S columns.
+            ids: (M,) the nodes' tokens.
+            depth: (M,) their depth, 1 right behind the prompt.
+            sees: (M, M) bool; node i attends to node j.
+
+        Returns:
+            (B, M, V) next-token logits at each node.
+        """
+        rows, nodes = prefix.mask.shape[0], ids.shape[0]
+        allowed = torch.cat(
+            [prefix.mask.bool()[:, None, :].expand(rows, nodes, -1), sees[None].expand(rows, nodes, nodes)], dim=2
+        )
+        dtype = prefix.keys[0].dtype
+        bias = torch.zeros(allowed.shape, dtype=dtype, device=ids.device)
+        bias = bias.masked_fill(~allowed, torch.finfo(dtype).min)
+        output = self.lm(
+            input_ids=ids[None].expand(rows, nodes),
+            attention_mask=bias[:, None],
+            position_ids=prefix.lengths[:, None] + depth[None] - 1,
+            past_key_values=prefix.cache(),
+            use_cache=True,
+        )
+        logits: Tensor = output.logits
+        return logits
+
+    def read(self, prompt_ids: Tensor, prompt_mask: Tensor) -> Tensor:
+        """The last hidden states of prompts, (B, P, d), without the vocabulary projection."""
+        decoder: Any = self.lm.get_decoder()  # type: ignore[no-untyped-call]
+        output = decoder(
+            input_ids=prompt_ids,
+            attention_mask=prompt_mask,
+            position_ids=_positions(prompt_mask),
+            use_cache=False,
+        )
+        states: Tensor = output.last_hidden_state
+        return states
+
+
+def _positions(mask: Tensor) -> Tensor:
+    """Positions counted from each row's first real token; padding repeats a neighbour's, which nothing sees."""
+    return (mask.cumsum(dim=1) - 1).clamp_min(0)
+
+
+def _prefix(cache: Any, mask: Tensor, logits: Tensor) -> Prefix:
+    layers = getattr(cache, "layers", [])
+    # A model that drops or replaces the cache would answer without having read the prompt, and not say so.
+    if not layers or any(getattr(layer, "keys", None) is None for layer in layers):
+        raise ModelError(
+            "This model returned no key-value cache for its prompt.",
+            "predgen needs a decoder whose layers all keep keys and values.",
+            "Choose another model, or switch gradient checkpointing off.",
+        )
+    if any(layer.keys.shape[-2] != mask.shape[1] for layer in layers):
+        raise ModelError(
+            f"This model's cache does not hold all {mask.shape[1]} tokens of its prompt.",
+            "Windowed and recurrent caches cannot branch.",
+        )
+    return Prefix(tuple(layer.keys for layer in layers), tuple(layer.values for layer in layers), mask, logits)

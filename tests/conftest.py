@@ -1,0 +1,164 @@
+"""Tiny models and tokenizers, built from configs with fixed seeds; nothing is downloaded."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+from transformers import (
+    GPT2Config,
+    GPT2LMHeadModel,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+    Qwen2Config,
+    Qwen2ForCausalLM,
+)
+
+CORPUS = [
+    "The film was very good and I liked it a lot.",
+    "A bad film, not good enough, simply terrible.",
+    "good goods enough very bad badly positive negative neutral Answer: Rating:",
+    "\nAnswer: +2.7\nAnswer: -0.3\nAnswer: 13.4 positive\nAnswer: negative",
+    "0 1 2 3 4 5 6 7 8 9 + - . , ! ? x",
+]
+
+
+def byte_level_tokenizer(digits_apart: bool = True) -> PreTrainedTokenizerFast:
+    """As GPT-2, Llama 3 and SmolLM2 have: bytes, the leading space inside the token, no BOS."""
+    tokenizer = Tokenizer(models.BPE())
+    steps = [pre_tokenizers.Digits(individual_digits=True)] if digits_apart else []
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([*steps, pre_tokenizers.ByteLevel(add_prefix_space=False)])
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=400,
+        special_tokens=["<|end|>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(CORPUS * 3, trainer)
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|end|>", pad_token="<|end|>")
+
+
+def sentencepiece_tokenizer() -> PreTrainedTokenizerFast:
+    """As Llama 2 and Mistral have: a mark for the leading space, one in front of every text, and a BOS."""
+    tokenizer = Tokenizer(models.BPE(byte_fallback=True, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(replacement="▁", prepend_scheme="first")
+    tokenizer.decoder = decoders.Sequence([decoders.Metaspace(replacement="▁", prepend_scheme="first")])
+    trainer = trainers.BpeTrainer(vocab_size=200, special_tokens=["<unk>", "<s>", "</s>"], show_progress=False)
+    tokenizer.train_from_iterator(CORPUS * 3, trainer)
+    tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", unk_token="<unk>", pad_token="</s>"
+    )
+
+
+def tiny_llama(vocabulary: int = 512) -> PreTrainedModel:
+    """Two layers, four query heads on two key-value heads."""
+    config = LlamaConfig(
+        vocab_size=vocabulary,
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=256,
+        tie_word_embeddings=True,
+    )
+    return _seeded(lambda: LlamaForCausalLM(config))
+
+
+def tiny_gpt2(vocabulary: int = 512) -> PreTrainedModel:
+    """Learned positions and a Conv1D in place of linear layers."""
+    config = GPT2Config(
+        vocab_size=vocabulary,
+        n_embd=32,
+        n_layer=2,
+        n_head=4,
+        n_positions=256,
+        resid_pdrop=0,
+        embd_pdrop=0,
+        attn_pdrop=0,
+    )
+    return _seeded(lambda: GPT2LMHeadModel(config))
+
+
+def tiny_qwen2(vocabulary: int = 512) -> PreTrainedModel:
+    """Biases on the projections."""
+    config = Qwen2Config(
+        vocab_size=vocabulary,
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=256,
+    )
+    return _seeded(lambda: Qwen2ForCausalLM(config))
+
+
+def _seeded(build: Callable[[], PreTrainedModel]) -> PreTrainedModel:
+    torch.manual_seed(0)
+    model = build().eval()
+    # Freshly initialised models are nearly uniform over the vocabulary; a wider spread makes wrong masks visible.
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if parameter.dim() > 1 and "norm" not in name:
+                parameter.normal_(0.0, 0.25)
+    return model
+
+
+TINY_MODELS = {"llama": tiny_llama, "gpt2": tiny_gpt2, "qwen2": tiny_qwen2}
+
+
+@pytest.fixture(scope="session")
+def _llama_once() -> PreTrainedModel:
+    return tiny_llama()
+
+
+@pytest.fixture
+def llama(_llama_once: PreTrainedModel) -> PreTrainedModel:
+    """A fresh copy of the tiny Llama for each test."""
+    return copy.deepcopy(_llama_once)
+
+
+@pytest.fixture(params=sorted(TINY_MODELS))
+def tiny_model(request: pytest.FixtureRequest) -> PreTrainedModel:
+    """Each tiny architecture in turn."""
+    return TINY_MODELS[request.param]()
+
+
+@pytest.fixture(scope="session")
+def byte_level() -> PreTrainedTokenizerFast:
+    """The byte-level tokenizer."""
+    return byte_level_tokenizer()
+
+
+@pytest.fixture(scope="session")
+def sentencepiece() -> PreTrainedTokenizerFast:
+    """The SentencePiece-like tokenizer."""
+    return sentencepiece_tokenizer()
+
+
+@pytest.fixture(scope="session", params=["byte_level", "merged_digits", "sentencepiece"])
+def tokenizer(request: pytest.FixtureRequest) -> PreTrainedTokenizerFast:
+    """Each kind of tokenizer in turn."""
+    return {
+        "byte_level": lambda: byte_level_tokenizer(),
+        "merged_digits": lambda: byte_level_tokenizer(digits_apart=False),
+        "sentencepiece": sentencepiece_tokenizer,
+    }[request.param]()
+
+
+@pytest.fixture
+def tiny_folder(llama: PreTrainedModel, byte_level: PreTrainedTokenizerFast, tmp_path: Path) -> Iterator[Path]:
+    """A tiny Llama and its tokenizer, saved as a user would have them on disk."""
+    folder = tmp_path / "tiny-llama"
+    llama.save_pretrained(folder)
+    byte_level.save_pretrained(folder)
+    yield folder

@@ -140,6 +140,12 @@ def byte_level() -> PreTrainedTokenizerFast:
 
 
 @pytest.fixture(scope="session")
+def merged_digits() -> PreTrainedTokenizerFast:
+    """The byte-level tokenizer that may write several digits, or a space and a digit, as one token."""
+    return byte_level_tokenizer(digits_apart=False)
+
+
+@pytest.fixture(scope="session")
 def sentencepiece() -> PreTrainedTokenizerFast:
     """The SentencePiece-like tokenizer."""
     return sentencepiece_tokenizer()

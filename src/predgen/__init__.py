@@ -1,5 +1,61 @@
-"""predgen: labels and numbers from text, by generating them."""
+"""predgen: labels and numbers from text, by generating them.
+
+    import predgen
+    run = predgen.fit(predgen.load_config(assignments=["data.source=reviews.csv", "train.epochs=2"])).run
+    run = predgen.load("runs/reviews-predgen")
+    run.predict(["A film to remember."])
+
+The public names load on first use, so that importing predgen costs nothing.
+"""
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from predgen.config import RunConfig, load_config
+    from predgen.errors import PredgenError
+    from predgen.prediction import LabelPrediction, NumberPrediction, Prediction, RowError
+    from predgen.run import Run, load
+    from predgen.training.fit import Fitted, fit
+
+_HOMES = {
+    "RunConfig": "predgen.config",
+    "load_config": "predgen.config",
+    "PredgenError": "predgen.errors",
+    "LabelPrediction": "predgen.prediction",
+    "NumberPrediction": "predgen.prediction",
+    "Prediction": "predgen.prediction",
+    "RowError": "predgen.prediction",
+    "Run": "predgen.run",
+    "load": "predgen.run",
+    "Fitted": "predgen.training.fit",
+    "fit": "predgen.training.fit",
+}
+
+__all__ = [
+    "Fitted",
+    "LabelPrediction",
+    "NumberPrediction",
+    "Prediction",
+    "PredgenError",
+    "RowError",
+    "Run",
+    "RunConfig",
+    "fit",
+    "load",
+    "load_config",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'predgen' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

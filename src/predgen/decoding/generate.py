@@ -5,23 +5,23 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from predgen.answers.tables import AnswerTable
 from predgen.model.writer import Prefix, Writer
 
 
 @torch.no_grad()
-def generate_freely(writer: Writer, prefix: Prefix, terminator: int, max_tokens: int) -> list[list[int]]:
-    """Greedy decoding over the whole vocabulary.
+def generate_freely(writer: Writer, prefix: Prefix, table: AnswerTable) -> list[list[int]]:
+    """Greedy decoding over the whole vocabulary, until the terminator or one token beyond the longest answer.
 
     Args:
         writer: The language model.
         prefix: Prompts of B rows, read.
-        terminator: The token that ends an answer.
-        max_tokens: Longest answer; what has not ended by then is cut.
+        table: The answer space; only its terminator and depth are used.
 
     Returns:
         Content token ids of each row, without the terminator. A row that was cut ends in its last token.
     """
-    rows = prefix.mask.shape[0]
+    rows, max_tokens, terminator = prefix.mask.shape[0], table.depth + 1, table.terminator
     running = torch.ones(rows, dtype=torch.bool, device=prefix.mask.device)
     columns: list[Tensor] = []
     logits = prefix.logits
@@ -33,5 +33,4 @@ def generate_freely(writer: Writer, prefix: Prefix, terminator: int, max_tokens:
             break
         written = writer.extend(prefix, token[:, None], running[:, None])
         prefix, logits = written.prefix, written.logits[:, -1]
-    table = torch.stack(columns, dim=1).tolist()
-    return [[token for token in row if token >= 0] for row in table]
+    return [[token for token in row if token >= 0] for row in torch.stack(columns, dim=1).tolist()]

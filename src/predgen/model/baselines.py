@@ -8,6 +8,7 @@ from torch.nn import functional
 
 from predgen.answers.tables import AnswerTable
 from predgen.config import Pooling, Task
+from predgen.decoding.generate import generate_freely
 from predgen.decoding.score import score_trie
 from predgen.model.director import mean_state
 from predgen.model.losses import masked_mean, token_losses
@@ -53,6 +54,10 @@ class Generator(nn.Module):
         prefix = self.writer.prefill(prompt_ids, prompt_mask)
         scored = score_trie(self.writer, prefix, self.table)
         return Scores(scored.log_posterior, scored.log_mass, scored.greedy, None, None)
+
+    def write_freely(self, prompt_ids: Tensor, prompt_mask: Tensor) -> list[list[int]]:
+        """Greedy text over the whole vocabulary, as token ids; a diagnosis, never a prediction."""
+        return generate_freely(self.writer, self.writer.prefill(prompt_ids, prompt_mask), self.table)
 
 
 class LastToken(nn.Module):
@@ -149,3 +154,7 @@ class Predictor(nn.Module):
         if self.task == "classification":
             return Scores(None, None, None, output, None)
         return Scores(None, None, None, None, output[:, 0] * self.spread + self.mean)
+
+    def write_freely(self, prompt_ids: Tensor, prompt_mask: Tensor) -> None:
+        """None: a head writes nothing."""
+        return None

@@ -16,6 +16,16 @@ class StepOutput(NamedTuple):
     own_history: Tensor | None  # (B,) bool; rows whose whole history was the model's own, or None without histories
     sampling_probability: float | None  # p of this step, or None where nothing is sampled
 
+    def detached(self) -> StepOutput:
+        """The same values without the graph, to be kept for a log."""
+        return StepOutput(
+            self.loss.detach(),
+            None if self.writer_loss is None else self.writer_loss.detach(),
+            None if self.director_loss is None else self.director_loss.detach(),
+            self.own_history,
+            self.sampling_probability,
+        )
+
 
 class Scores(NamedTuple):
     """What a method says of B prompts, from the prompts alone; A answers in the space."""
@@ -46,4 +56,8 @@ class Method(Protocol):
 
     def score(self, prompt_ids: Tensor, prompt_mask: Tensor) -> Scores:
         """Everything it can say of prompts; nothing of the answer goes in."""
+        ...
+
+    def write_freely(self, prompt_ids: Tensor, prompt_mask: Tensor) -> list[list[int]] | None:
+        """Greedy token ids with nothing held to the space, or None where nothing is written."""
         ...

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from predgen.answers.tables import AnswerTable
 from predgen.config import DirectorHistory, SamplingMode
+from predgen.decoding.generate import generate_freely
 from predgen.decoding.score import score_trie
 from predgen.model.director import Director, Reading
 from predgen.model.losses import JointLoss, masked_mean, token_losses
@@ -114,3 +115,7 @@ class PredGen(nn.Module):
             class_logits=director.class_logits(states, answer.mask),
             value=director.value(states, answer.mask),
         )
+
+    def write_freely(self, prompt_ids: Tensor, prompt_mask: Tensor) -> list[list[int]]:
+        """Greedy text over the whole vocabulary, as token ids; a diagnosis, never a prediction."""
+        return generate_freely(self.writer, self.writer.prefill(prompt_ids, prompt_mask), self.table)

@@ -165,6 +165,21 @@ class Writer(nn.Module):
         return states
 
 
+def context_length(lm: PreTrainedModel) -> int:
+    """The longest prompt and answer together, in tokens, that the model reads in full.
+
+    A sliding window counts as the end of the context: behind it, answers could not branch from one cached prompt.
+    """
+    config = lm.config.get_text_config()
+    length = int(getattr(config, "max_position_embeddings", None) or getattr(config, "n_positions", None) or 2**20)
+    windowed = "sliding_attention" in (getattr(config, "layer_types", None) or [])
+    window = getattr(config, "sliding_window", None)
+    # Models that list no layer types slide on all layers as soon as a window is set.
+    if window is not None and (windowed or not hasattr(config, "layer_types")):
+        length = min(length, int(window))
+    return length
+
+
 def _positions(mask: Tensor) -> Tensor:
     """Positions counted from each row's first real token; padding repeats a neighbour's, which nothing sees."""
     return (mask.cumsum(dim=1) - 1).clamp_min(0)

@@ -1,0 +1,259 @@
+"""The command line: parse, call one function, print. Nothing heavy is imported before a command needs it."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from predgen.errors import PredgenError
+
+app = typer.Typer(
+    help="Labels and numbers from text, by generating them with a fine-tuned language model.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+out = Console()
+
+
+@app.command()
+def fit(
+    data: Annotated[str | None, typer.Argument(help="A csv, tsv or jsonl file, or a name from `predgen data`.")] = None,
+    text: Annotated[str | None, typer.Option(help="The text column.")] = None,
+    template: Annotated[str | None, typer.Option(help='Several columns: "Headline: {a}\\nEdited: {b}".')] = None,
+    target: Annotated[str | None, typer.Option(help="The column to predict.")] = None,
+    task: Annotated[str | None, typer.Option(help="auto, classification or regression.")] = None,
+    method: Annotated[str | None, typer.Option(help="predgen, generator or predictor.")] = None,
+    model: Annotated[str | None, typer.Option(help="A name from `predgen models`, a hub id, or a path.")] = None,
+    peft: Annotated[str | None, typer.Option(help="The PEFT method, e.g. lora.")] = None,
+    out_folder: Annotated[str | None, typer.Option("--out", help="The run folder to write.")] = None,
+    dev: Annotated[str | None, typer.Option(help="Rows that select the checkpoint; else a part of DATA.")] = None,
+    eval_data: Annotated[str | None, typer.Option("--eval", help="Rows to report on; else a part of DATA.")] = None,
+    max_rows: Annotated[int | None, typer.Option(help="Use a seeded sample of DATA.")] = None,
+    epochs: Annotated[float | None, typer.Option(help="Passes over the training rows.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of training; the split has its own, data.split_seed.")] = None,
+    config: Annotated[str | None, typer.Option(help="A YAML file of settings; the options here win over it.")] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="Any setting: train.batch_size=8. Repeatable.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a run in the output folder.")] = False,
+    trust_remote_code: Annotated[
+        bool, typer.Option("--trust-remote-code", help="Run code that comes with the model.")
+    ] = False,
+) -> None:
+    """Train on rows of text and write a run folder."""
+    from predgen.config import load_config
+
+    settings = load_config(
+        config,
+        set_ or [],
+        {
+            "data.source": data,
+            "data.text": text,
+            "data.template": template,
+            "data.target": target,
+            "data.dev": dev,
+            "data.eval": eval_data,
+            "data.max_rows": max_rows,
+            "task": task,
+            "method": method,
+            "model.name": model,
+            "model.trust_remote_code": trust_remote_code or None,
+            "peft.method": peft,
+            "out": out_folder,
+            "train.epochs": epochs,
+            "train.seed": seed,
+        },
+    )
+    from predgen.training.fit import fit as run_fit
+
+    fitted = run_fit(settings, overwrite=overwrite, say=_say)
+    dev_result = fitted.metrics["dev"]
+    _say(
+        f"Best on dev: {dev_result['metric']} {dev_result['value']:.4f} at step {dev_result['step']}, "
+        f"decision {dev_result['decision']}."
+    )
+    if "test" in fitted.metrics:
+        _print_evaluation(fitted.metrics["test"], "test rows, used for nothing else")
+    _say(f"Run folder: {fitted.folder}  (predgen show {fitted.folder})")
+
+
+@app.command()
+def predict(
+    run: Annotated[str, typer.Argument(help="A run folder.")],
+    data: Annotated[str, typer.Argument(help="Rows to predict, as for fit.")],
+    out_file: Annotated[str, typer.Option("--out", help="JSON lines to write, one object a row, in order.")],
+    batch_size: Annotated[int, typer.Option(help="Rows a pass.")] = 32,
+) -> None:
+    """Predict every row of a table."""
+    from predgen.data.sources import BadRow, read_table
+    from predgen.progress import counting
+
+    table = read_table(data, keep_bad=True)
+    target = _writable(out_file)
+    from predgen.prediction import RowError, to_json
+    from predgen.run import load
+
+    loaded = load(run, batch_size)
+    with counting("rows", len(table.rows)) as progress:
+        bad = {number: row.reason for number, row in enumerate(table.rows) if isinstance(row, BadRow)}
+        # A row that could not be read goes in as one without columns and comes out as an error of its own.
+        predictions = loaded.predict([{} if isinstance(row, BadRow) else row for row in table.rows], progress)
+    predictions = [
+        RowError(prediction.row, bad[prediction.row]) if prediction.row in bad else prediction
+        for prediction in predictions
+    ]
+    temporary = target.with_name(target.name + ".part")
+    with temporary.open("w", encoding="utf-8") as file:
+        file.writelines(json.dumps(to_json(prediction), ensure_ascii=False) + "\n" for prediction in predictions)
+    os.replace(temporary, target)
+    errors = sum(isinstance(prediction, RowError) for prediction in predictions)
+    _say(f"{len(predictions) - errors} predictions, {errors} rows with an error: {target}")
+
+
+@app.command()
+def evaluate(
+    run: Annotated[str, typer.Argument(help="A run folder.")],
+    data: Annotated[str, typer.Argument(help="Rows with targets, as for fit.")],
+    json_file: Annotated[str | None, typer.Option("--json", help="Write the metrics here.")] = None,
+    split: Annotated[
+        str, typer.Option(help="Rows of the data the run was fitted on: auto (its test rows), test, dev, train, all.")
+    ] = "auto",
+    batch_size: Annotated[int, typer.Option(help="Rows a pass.")] = 32,
+) -> None:
+    """Score a run on rows with targets, under every decision, beside a constant prediction."""
+    from predgen.evaluate import evaluate_source
+    from predgen.progress import counting
+    from predgen.training.run_folder import write_json
+
+    target = _writable(json_file) if json_file else None
+    with counting("rows", None) as progress:
+        evaluation = evaluate_source(run, data, split, batch_size, _say, progress)
+    _print_evaluation(evaluation.to_json(), f"rows of {data}")
+    if target:
+        write_json(target, evaluation.to_json())
+        _say(f"Metrics: {target}")
+
+
+@app.command()
+def show(run: Annotated[str, typer.Argument(help="A run folder.")]) -> None:
+    """What was trained on what, how, and how well."""
+    from predgen.training.run_folder import FIGURES, METRICS, read_json, read_record
+
+    folder = Path(run)
+    record = read_record(folder)
+    config = record.config
+    facts = Table(show_header=False, box=None, pad_edge=False)
+    space = record.space
+    answers = (
+        f"{len(space['labels'])} labels: {', '.join(space['labels'])}"
+        if space["kind"] == "labels"
+        else f"numbers from {space['low']} to {space['high']}, {space['decimals']} decimals"
+    )
+    parts = ", ".join(f"{record.data[name]['rows']} {name}" for name in ("train", "dev", "test"))
+    for name, value in (
+        ("task", f"{record.task} of {record.target!r} from {record.template!r}"),
+        ("answers", answers),
+        ("method", f"{config['method']}, {config['peft']['method']} rank {config['peft']['rank']}"),
+        ("base", f"{record.base['name']} (SHA-256 {record.base['sha256'][:16]}…)"),
+        ("rows", f"{parts} of {record.data['train']['source']}, split seed {config['data']['split_seed']}"),
+        ("training", f"{record.total_steps} steps, seed {config['train']['seed']}, best at step {record.best_step}"),
+        ("selected", f"{record.metric} {record.dev_value:.4f} on dev, decision {record.decision}"),
+        ("versions", ", ".join(f"{library} {number}" for library, number in record.versions.items())),
+        ("figures", ", ".join(sorted(path.name for path in (folder / FIGURES).glob("*.png"))) or "none"),
+    ):
+        facts.add_row(f"{name}  ", escape(value))
+    out.print(facts)
+    metrics = read_json(folder, METRICS)
+    if "test" in metrics:
+        _print_evaluation(metrics["test"], "test rows, used for nothing else")
+
+
+@app.command()
+def models() -> None:
+    """List the base models that are known by name."""
+    from predgen.model.bases import NAMED_BASES
+
+    table = Table("name", "what", "parameters", "download", "source", "licence")
+    for base in NAMED_BASES.values():
+        table.add_row(
+            base.name, base.description, base.parameters, f"{base.download_mb} MB", base.source, base.licence
+        )
+    out.print(table)
+    _say("Any other causal language model goes by hub id (owner/name) or local path.")
+
+
+@app.command(name="data")
+def list_data() -> None:
+    """List the data sets that are known by name."""
+    from predgen.data.sources import SOURCES
+
+    table = Table("name", "what", "rows", "columns", "source", "licence")
+    for source in SOURCES.values():
+        columns = f"{source.text_column} → {source.target_column}"
+        table.add_row(source.name, source.description, f"{source.rows:,}", columns, source.origin, source.licence)
+    out.print(table)
+    _say("A csv, tsv or jsonl file goes by its path.")
+
+
+def _print_evaluation(evaluation: dict[str, Any], title: str) -> None:
+    names = list(next(iter(evaluation["decisions"].values())))
+    table = Table("decision", *names, title=f"{evaluation['rows']} {title}", title_justify="left")
+    for name, values in evaluation["decisions"].items():
+        shown = f"{name} *" if name == evaluation["decision"] else name
+        table.add_row(shown, *(_number(values.get(metric)) for metric in names))
+    table.add_section()
+    for name, values in evaluation["baseline"].items():
+        table.add_row(f"constant: {name}", *(_number(values.get(metric)) for metric in names))
+    out.print(table)
+    notes = ["* the run's default decision, chosen on dev"]
+    if evaluation["interval"]:
+        interval = evaluation["interval"]
+        notes.append(f"90% intervals hold {interval['coverage']:.1%} of the rows, mean width {interval['width']:.3g}")
+    if evaluation["outside_space"] is not None:
+        notes.append(f"unconstrained greedy text lies outside the space in {evaluation['outside_space']:.1%} of rows")
+    for note in [*notes, *evaluation["notes"]]:
+        _say(note)
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None or value != value else f"{value:.4f}"
+
+
+def _writable(path: str) -> Path:
+    """Refuses an output that could not be written before any work is done."""
+    target = Path(path)
+    if target.is_dir():
+        raise PredgenError(f"The output {target} is a folder.", "Expected a file to write.")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as problem:
+        raise PredgenError(f"The output {target} cannot be written: {problem.strerror}.") from problem
+    if not os.access(target.parent, os.W_OK):
+        raise PredgenError(f"The folder {target.parent} cannot be written to.", remedy="Choose another output.")
+    return target
+
+
+def _say(line: str) -> None:
+    out.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def main() -> None:
+    """Runs the command line; an error that a user can mend is one message on stderr, exit status 1."""
+    try:
+        app()
+    except PredgenError as problem:
+        Console(stderr=True).print(f"[bold red]Error:[/] {escape(str(problem))}", soft_wrap=True, highlight=False)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,105 @@
+"""`predgen evaluate`: which rows of a source to score a run on, and what to say of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from predgen.answers.spaces import NumberGrid
+from predgen.data.schema import Schema, read_targets
+from predgen.data.sources import Table, read_table
+from predgen.errors import DataError, nearest
+from predgen.evaluation import Evaluation
+from predgen.run import Run, load
+from predgen.training.run_folder import SPLITS, read_json
+
+SPLIT_NAMES = ("auto", "train", "dev", "test", "all")
+
+
+def evaluate_source(
+    run_folder: str,
+    source: str,
+    split: str,
+    batch_size: int,
+    say: Callable[[str], None],
+    progress: Callable[[int], None],
+) -> Evaluation:
+    """Scores a run on a source.
+
+    Of the very data that the run was fitted on, "auto" takes the test rows alone, since the others were trained or
+    selected on; of other data it takes all.
+
+    Args:
+        run_folder: The run.
+        source: A file or a named source.
+        split: One of `SPLIT_NAMES`.
+        batch_size: Rows a pass.
+        say: Takes one line at a time.
+        progress: Called with the number of rows done after each pass.
+
+    Raises:
+        DataError: If the split is unknown or empty, the target column is missing, or a target cannot be read.
+        RunFolderError: If the folder is no run.
+    """
+    if split not in SPLIT_NAMES:
+        raise DataError(f"Unknown split {split!r}:", nearest(split, SPLIT_NAMES))
+    table = read_table(source)
+    numbers, note = _choose(Path(run_folder), table, split)
+    if note:
+        say(note)
+    run = load(run_folder, batch_size)
+    rows = [table.good_rows[number] for number in numbers]
+    truth = read_targets(rows, Schema(run.record.template, _target(run, table), _task(run), ()))
+    if not isinstance(run.space, NumberGrid):
+        _refuse_unknown_labels(run, [str(label) for label in truth], numbers)
+    return replace(run.evaluate(rows, truth, progress), notes=[note] if note else [])
+
+
+def _choose(folder: Path, table: Table, split: str) -> tuple[list[int], str]:
+    splits = read_json(folder, SPLITS)
+    everything = list(range(len(table.good_rows)))
+    mine = {name: part for name, part in splits.items() if part["fingerprint"] == table.fingerprint}
+    if not mine:
+        if split not in ("auto", "all"):
+            raise DataError(
+                f"{table.name} is not the data that this run was fitted on, so it has no {split} split.",
+                remedy="Leave --split away.",
+            )
+        return everything, ""
+    if split == "all":
+        seen = sum(len(part["rows"]) for name, part in mine.items() if name != "test")
+        return everything, f"All rows are scored; the run trained or selected on {seen} of them, so this is optimistic."
+    name = "test" if split == "auto" else split
+    chosen = mine.get(name, {"rows": []})["rows"]
+    if not chosen:
+        raise DataError(f"The run keeps no {name} rows of {table.name}.", remedy="Choose another --split, or all.")
+    warning = "" if name == "test" else " The run has learned from them, so this is optimistic."
+    return chosen, (
+        f"This run was fitted on {table.name}: its {len(chosen)} {name} rows of {len(everything)} are scored "
+        f"(--split all takes every row).{warning}"
+    )
+
+
+def _target(run: Run, table: Table) -> str:
+    target = run.record.target
+    if target is None or target not in table.columns:
+        raise DataError(
+            f"{table.name} has no column {target!r}, which holds this run's target:", nearest(str(target), table.columns)
+        )
+    return target
+
+
+def _task(run: Run) -> str:
+    return run.record.task
+
+
+def _refuse_unknown_labels(run: Run, truth: list[str], numbers: list[int]) -> None:
+    unknown = [(number, label) for number, label in zip(numbers, truth, strict=True) if label not in run.space.texts]
+    if unknown:
+        number, label = unknown[0]
+        raise DataError(
+            f"{len(unknown)} rows have a label that this run does not know, first row {number}: {label!r}.",
+            nearest(label, run.space.texts),
+            "Leave these rows out, or fit on data that has the label.",
+        )

@@ -1,0 +1,112 @@
+"""Scores against targets: every decision a run allows, beside the baseline a constant would reach."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import numpy as np
+from torch import nn
+
+from predgen.answers.spaces import LabelSet, NumberGrid
+from predgen.answers.trie import decode
+from predgen.data.batches import pad_prompts
+from predgen.decoding.decide import class_decisions, number_decisions, number_distribution
+from predgen.metrics import classification_metrics, interval_metrics, regression_metrics
+from predgen.model.outputs import Method, Scores
+
+Targets = Sequence[str] | Sequence[float]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """How a run did on some rows.
+
+    Args:
+        rows: How many.
+        decision: The run's default decision.
+        decisions: Decision name → metric name → value.
+        baseline: Constant prediction's name → metric name → value.
+        interval: Coverage and width of the 90% intervals (numbers; else empty).
+        outside_space: Share of rows whose unconstrained greedy text is no answer of the space; None without a writer.
+        notes: What a reader should know of these rows.
+    """
+
+    rows: int
+    decision: str
+    decisions: dict[str, dict[str, float]]
+    baseline: dict[str, dict[str, float]]
+    interval: dict[str, float]
+    outside_space: float | None
+    notes: list[str] = field(default_factory=list)
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON form, its keys the fields' names."""
+        return dict(self.__dict__)
+
+
+def decision_metrics(
+    scores: Scores, space: LabelSet | NumberGrid, reader_name: str | None, truth: Targets
+) -> dict[str, dict[str, float]]:
+    """Every metric under every decision.
+
+    Args:
+        scores: Of N rows.
+        space: The answers.
+        reader_name: What the method calls its director or head.
+        truth: N targets, as the rows have them.
+    """
+    if isinstance(space, NumberGrid):
+        numbers = number_decisions(scores, space, reader_name)
+        wanted = [float(value) for value in truth]
+        return {name: regression_metrics(wanted, decision.values.tolist()) for name, decision in numbers.items()}
+    classes = class_decisions(scores, reader_name)
+    labels = [str(value) for value in truth]
+    return {
+        name: classification_metrics(
+            labels, [space.labels[index] for index in decision.chosen], decision.probabilities, space.labels
+        )
+        for name, decision in classes.items()
+    }
+
+
+def posterior_coverage(scores: Scores, space: LabelSet | NumberGrid, truth: Targets) -> dict[str, float]:
+    """Coverage and mean width of the posterior's 90% intervals; empty where there are none."""
+    if not isinstance(space, NumberGrid):
+        return {}
+    posterior = number_distribution(scores, space)
+    if posterior is None:
+        return {}
+    return interval_metrics([float(value) for value in truth], posterior.low.tolist(), posterior.high.tolist())
+
+
+def head_coverage(values: Sequence[float], radius: float, truth: Targets) -> dict[str, float]:
+    """Coverage and mean width of intervals of one half width around a head's values."""
+    centre = np.array(values)
+    return interval_metrics(
+        [float(value) for value in truth], (centre - radius).tolist(), (centre + radius).tolist()
+    )
+
+
+def share_outside_space(
+    method: nn.Module, prompts: Sequence[Sequence[int]], space: LabelSet | NumberGrid, tokenizer: Any, batch_size: int
+) -> float | None:
+    """The share of rows whose unconstrained greedy text is no answer of the space; None where nothing is written.
+
+    Args:
+        method: The fitted method.
+        prompts: N token lists, N ≥ 1.
+        space: The answers.
+        tokenizer: Spells the tokens.
+        batch_size: Prompts a pass.
+    """
+    device = next(method.parameters()).device
+    outside = 0
+    for start in range(0, len(prompts), batch_size):
+        batch = pad_prompts(prompts[start : start + batch_size])
+        written = cast(Method, method).write_freely(batch.prompt_ids.to(device), batch.prompt_mask.to(device))
+        if written is None:
+            return None
+        outside += sum(space.parse(decode(tokenizer, ids)) is None for ids in written)
+    return outside / len(prompts)

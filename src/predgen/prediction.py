@@ -1,0 +1,170 @@
+"""Prompts → scores → typed predictions. Training-time evaluation and `predict` both come through `score_prompts`."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from predgen.answers.spaces import LabelSet, NumberGrid
+from predgen.data.batches import pad_prompts
+from predgen.decoding.decide import (
+    ClassDecision,
+    NumberDecision,
+    class_decisions,
+    number_decisions,
+    number_distribution,
+)
+from predgen.model.outputs import Method, Scores
+
+
+@dataclasses.dataclass(frozen=True)
+class LabelPrediction:
+    """A predicted label.
+
+    Args:
+        row: Position in the input, from 0.
+        prediction: The label.
+        probabilities: Of every label; they sum to 1.
+    """
+
+    row: int
+    prediction: str
+    probabilities: dict[str, float]
+
+
+@dataclasses.dataclass(frozen=True)
+class NumberPrediction:
+    """A predicted number.
+
+    Args:
+        row: Position in the input, from 0.
+        prediction: The number, as the run decides.
+        mean: Of the exact posterior; for a predictor the prediction.
+        median: Of the exact posterior; for a predictor the prediction.
+        interval: Central 90% of the posterior; for a predictor the prediction ± what held 90% of dev rows.
+    """
+
+    row: int
+    prediction: float
+    mean: float
+    median: float
+    interval: tuple[float, float]
+
+
+@dataclasses.dataclass(frozen=True)
+class RowError:
+    """A row that could not be predicted.
+
+    Args:
+        row: Position in the input, from 0.
+        error: Why.
+    """
+
+    row: int
+    error: str
+
+
+Prediction = LabelPrediction | NumberPrediction | RowError
+
+
+def to_json(prediction: Prediction) -> dict[str, Any]:
+    """One JSON object a row, its keys the fields' names."""
+    return dataclasses.asdict(prediction)
+
+
+def score_prompts(
+    method: nn.Module,
+    prompts: Sequence[Sequence[int]],
+    batch_size: int,
+    progress: Callable[[int], None] = lambda rows: None,
+) -> Scores:
+    """Scores prompts, and only prompts: there is no argument through which an answer could come in.
+
+    Args:
+        method: One of the three methods.
+        prompts: N token lists.
+        batch_size: Prompts a pass; they are sorted by length, so that little is padded.
+        progress: Called with the number of rows done after each pass.
+
+    Returns:
+        Scores of all N rows, in the order given, on the CPU.
+    """
+    device = next(method.parameters()).device
+    order = sorted(range(len(prompts)), key=lambda row: len(prompts[row]))
+    training = method.training
+    method.eval()
+    parts = []
+    for start in range(0, len(order), batch_size):
+        chosen = order[start : start + batch_size]
+        batch = pad_prompts([prompts[row] for row in chosen])
+        scores = cast(Method, method).score(batch.prompt_ids.to(device), batch.prompt_mask.to(device))
+        parts.append(Scores(*(None if field is None else field.cpu() for field in scores)))
+        progress(len(chosen))
+    method.train(training)
+    back = torch.tensor(order).argsort()
+    return Scores(*(_joined(column, back) for column in zip(*parts, strict=True)))
+
+
+def _joined(column: tuple[Tensor | None, ...], back: Tensor) -> Tensor | None:
+    present = [part for part in column if part is not None]
+    return torch.cat(present)[back] if present else None
+
+
+def label_predictions(
+    scores: Scores, space: LabelSet, reader_name: str | None, decision: str, rows: Sequence[int]
+) -> list[LabelPrediction]:
+    """Typed predictions under one decision.
+
+    Args:
+        scores: Of N rows.
+        space: The labels.
+        reader_name: What the method calls its director or head.
+        decision: The decision's name.
+        rows: N input positions.
+    """
+    decided: ClassDecision = class_decisions(scores, reader_name)[decision]
+    return [
+        LabelPrediction(
+            row=row,
+            prediction=space.labels[index],
+            probabilities=dict(zip(space.labels, map(float, probabilities), strict=True)),
+        )
+        for row, index, probabilities in zip(rows, decided.chosen, decided.probabilities, strict=True)
+    ]
+
+
+def number_predictions(
+    scores: Scores,
+    grid: NumberGrid,
+    reader_name: str | None,
+    decision: str,
+    radius: float,
+    rows: Sequence[int],
+) -> list[NumberPrediction]:
+    """Typed predictions under one decision.
+
+    Args:
+        scores: Of N rows.
+        grid: The numbers.
+        reader_name: What the method calls its director or head.
+        decision: The decision's name.
+        radius: Half width of a 90% interval from dev residuals; used where there is no posterior.
+        rows: N input positions.
+    """
+    decided: NumberDecision = number_decisions(scores, grid, reader_name)[decision]
+    posterior = number_distribution(scores, grid)
+    predictions = []
+    for position, row in enumerate(rows):
+        value = float(decided.values[position])
+        if posterior is None:
+            ends = (max(grid.low, value - radius), min(grid.high, value + radius))
+            predictions.append(NumberPrediction(row, value, value, value, ends))
+        else:
+            ends = (float(posterior.low[position]), float(posterior.high[position]))
+            mean, median = float(posterior.mean[position]), float(posterior.median[position])
+            predictions.append(NumberPrediction(row, value, mean, median, ends))
+    return predictions

@@ -1,0 +1,25 @@
+"""A progress bar for work that is counted in rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def counting(unit: str, total: int | None) -> Iterator[Callable[[int], None]]:
+    """Shows a bar on a terminal, and nothing elsewhere.
+
+    Args:
+        unit: What is counted.
+        total: How many there will be, if known.
+
+    Yields:
+        A function to be told how many more are done.
+    """
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, transient=True) as bar:
+        task = bar.add_task(unit, total=total)
+        yield lambda rows: bar.advance(task, rows)

@@ -1,0 +1,231 @@
+"""A fitted run: load it, predict with it, score it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from predgen.answers.spaces import LabelSet, NumberGrid, space_from_json
+from predgen.answers.tables import AnswerTable
+from predgen.answers.trie import build_trie
+from predgen.config import config_from_dict
+from predgen.data.prompts import PromptEncoder
+from predgen.data.schema import render, template_fields
+from predgen.decoding.decide import decisions_for, number_decisions
+from predgen.errors import DataError, PredgenError, RunFolderError
+from predgen.evaluation import (
+    Evaluation,
+    Targets,
+    decision_metrics,
+    head_coverage,
+    posterior_coverage,
+    share_outside_space,
+)
+from predgen.metrics import baseline_metrics
+from predgen.model.build import Setting, build_method
+from predgen.model.outputs import Scores
+from predgen.model.writer import Writer
+from predgen.prediction import Prediction, RowError, label_predictions, number_predictions, score_prompts
+from predgen.training.run_folder import DIRECTOR, RunRecord, read_record
+
+if TYPE_CHECKING:
+    from torch import nn
+    from transformers import PreTrainedTokenizerBase
+
+Row = str | Mapping[str, Any]
+Progress = Callable[[int], None]
+
+
+def _silent(rows: int) -> None:
+    """Reports nothing."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A fitted method with all that turns rows into predictions.
+
+    Args:
+        record: What ``predgen.json`` holds.
+        method: The fitted module.
+        space: The answers.
+        encoder: Body → prompt tokens.
+        tokenizer: The writer's.
+        batch_size: Prompts a pass.
+    """
+
+    record: RunRecord
+    method: nn.Module
+    space: LabelSet | NumberGrid
+    encoder: PromptEncoder
+    tokenizer: PreTrainedTokenizerBase
+    batch_size: int = 32
+
+    @property
+    def reader_name(self) -> str | None:
+        """What the method calls its director or head."""
+        name: str | None = self.method.reader_name  # type: ignore[assignment]
+        return name
+
+    def body(self, row: Row) -> str:
+        """A row as the prompt's body.
+
+        Args:
+            row: A mapping of columns; or a text, where the template has one field.
+
+        Raises:
+            DataError: If a column is missing, or all are empty.
+        """
+        if isinstance(row, str):
+            fields = template_fields(self.record.template)
+            if len(fields) != 1:
+                raise DataError(
+                    f"A single text was given, but this run's template reads {len(fields)} columns: {fields}.",
+                    remedy="Give a mapping of these columns.",
+                )
+            row = {fields[0]: row}
+        return render(self.record.template, row)
+
+    def score(self, bodies: Sequence[str], progress: Progress = _silent) -> Scores:
+        """Scores rendered rows, from their prompts alone."""
+        return score_prompts(self.method, [self.encoder(body).ids for body in bodies], self.batch_size, progress)
+
+    def predict(self, rows: Sequence[Row], progress: Progress = _silent) -> list[Prediction]:
+        """Predicts rows under the run's default decision.
+
+        Args:
+            rows: Texts, or mappings of the template's columns.
+            progress: Called with the number of rows done after each pass.
+
+        Returns:
+            One prediction a row, in order; a row that cannot be read gives a `RowError` and stops nothing.
+
+        Raises:
+            DataError: If `rows` is a single text.
+        """
+        if isinstance(rows, str):
+            raise DataError("predict() was given one text.", "It takes a sequence of rows.", "Put it in a list.")
+        bodies: dict[int, str] = {}
+        predictions: dict[int, Prediction] = {}
+        for number, row in enumerate(rows):
+            try:
+                bodies[number] = self.body(row)
+            except PredgenError as problem:
+                predictions[number] = RowError(number, str(problem))
+        if bodies:
+            scores = self.score(list(bodies.values()), progress)
+            decided = self.decide(scores, list(bodies))
+            predictions.update({prediction.row: prediction for prediction in decided})
+        return [predictions[number] for number in range(len(rows))]
+
+    def decide(self, scores: Scores, rows: Sequence[int]) -> Sequence[Prediction]:
+        """Scores → typed predictions under the run's default decision; `rows` are their input positions."""
+        if isinstance(self.space, NumberGrid):
+            return number_predictions(
+                scores, self.space, self.reader_name, self.record.decision, self.record.radius, rows
+            )
+        return label_predictions(scores, self.space, self.reader_name, self.record.decision, rows)
+
+    def predict_proba(self, rows: Sequence[Row]) -> NDArray[np.float64]:
+        """Probabilities of every answer, (N, A), in the order of `space.texts`.
+
+        For labels under the run's default decision; for numbers of the writer's exact posterior.
+
+        Raises:
+            DataError: If a row cannot be read, or the run has no distribution over numbers (a predictor).
+        """
+        scores = self.score([self.body(row) for row in rows])
+        if isinstance(self.space, LabelSet):
+            decision = decisions_for(scores, self.space, self.reader_name)[self.record.decision]
+            return decision.probabilities  # type: ignore[union-attr]
+        if scores.log_posterior is None:
+            raise DataError(
+                "A predictor of numbers has no distribution over them.", remedy="Use predict(), or another method."
+            )
+        posterior: NDArray[np.float64] = scores.log_posterior.double().exp().cpu().numpy()
+        return posterior
+
+    def evaluate(self, rows: Sequence[Row], truth: Targets, progress: Progress = _silent) -> Evaluation:
+        """Scores rows against targets under every decision the run allows.
+
+        Args:
+            rows: N ≥ 1 rows.
+            truth: N targets: labels, or numbers.
+            progress: Called with the number of rows done after each pass.
+
+        Raises:
+            DataError: If a row cannot be read.
+        """
+        bodies = [self.body(row) for row in rows]
+        return self.evaluate_scores(bodies, self.score(bodies, progress), truth)
+
+    def evaluate_scores(self, bodies: Sequence[str], scores: Scores, truth: Targets) -> Evaluation:
+        """As `evaluate`, of scores that are there already."""
+        interval = posterior_coverage(scores, self.space, truth)
+        if isinstance(self.space, NumberGrid) and scores.log_posterior is None:
+            decided = number_decisions(scores, self.space, self.reader_name)[self.record.decision]
+            interval = head_coverage(decided.values.tolist(), self.record.radius, truth)
+        prompts = [self.encoder(body).ids for body in bodies]
+        return Evaluation(
+            rows=len(bodies),
+            decision=self.record.decision,
+            decisions=decision_metrics(scores, self.space, self.reader_name, truth),
+            baseline=baseline_metrics(self.record.baseline, truth),
+            interval=interval,
+            outside_space=share_outside_space(self.method, prompts, self.space, self.tokenizer, self.batch_size),
+        )
+
+
+def load(path: str | Path, batch_size: int = 32) -> Run:
+    """Loads a run folder, wherever it has been moved to.
+
+    Args:
+        path: The folder.
+        batch_size: Prompts a pass.
+
+    Raises:
+        RunFolderError: If it is no run, is damaged, or was trained on another base than the one found now.
+        ModelError: If its base model cannot be loaded.
+    """
+    import torch
+    from peft import PeftModel
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+    from transformers import AutoTokenizer
+
+    from predgen.model.bases import check_base, load_base
+
+    folder = Path(path)
+    record = read_record(folder)
+    try:
+        config = config_from_dict(record.config, where=f"{folder}/predgen.json")
+        space = space_from_json(record.space)
+        base = load_base(config.model.name, config.model.revision, config.model.trust_remote_code)
+        check_base(base, record.base["sha256"])
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        lm = PeftModel.from_pretrained(base.model, str(folder), use_safetensors=True)
+        table = AnswerTable(build_trie(space, tokenizer, config.prompt.cue))
+        task = config.task
+        if task == "auto":
+            raise RunFolderError(f"{folder}/predgen.json does not say its task.")
+        setting = Setting(config, task, record.total_steps, record.mean, record.spread)
+        method = build_method(Writer(lm), table, setting)
+        director = load_file(folder / DIRECTOR) if (folder / DIRECTOR).exists() else {}
+    except (OSError, SafetensorError, json.JSONDecodeError, KeyError, ValueError, RuntimeError) as problem:
+        raise RunFolderError(
+            f"{folder} is damaged or incomplete: {problem}", remedy="Restore it from a copy, or fit again."
+        ) from problem
+    own = {name: parameter for name, parameter in method.named_parameters() if not name.startswith("writer.")}
+    if own.keys() != director.keys():
+        raise RunFolderError(f"{folder / DIRECTOR} holds {sorted(director)}, expected {sorted(own)}.")
+    with torch.no_grad():
+        for name, tensor in director.items():
+            own[name].copy_(tensor)
+    method.eval().to("cuda" if torch.cuda.is_available() else "cpu")
+    encoder = PromptEncoder(tokenizer, config.prompt.cue, record.max_tokens)
+    return Run(record, method, space, encoder, tokenizer, batch_size)

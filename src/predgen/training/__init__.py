@@ -1,0 +1,3 @@
+"""Fitting: rows in, run folder out."""
+
+from __future__ import annotations

@@ -1,0 +1,128 @@
+"""Settings → rows ready to be encoded: what is read, what is predicted, and which rows are for what."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from predgen.answers.spaces import LabelSet, NumberGrid
+from predgen.config import RunConfig
+from predgen.data.schema import Schema, decide_schema, infer_space, read_targets, render
+from predgen.data.sources import read_table
+from predgen.data.splits import sample_rows, split_rows
+from predgen.errors import ConfigError
+from predgen.evaluation import Targets
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Rendered rows and their targets; N of each.
+
+    Args:
+        bodies: What the prompt shows of each row.
+        targets: Labels, or numbers.
+        numbers: Each row's position in its source.
+        source: Where the rows came from.
+        fingerprint: Of that source.
+    """
+
+    bodies: list[str]
+    targets: Targets
+    numbers: list[int]
+    source: str
+    fingerprint: str
+
+    def __len__(self) -> int:
+        return len(self.bodies)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """All rows of a run, and what was decided about them."""
+
+    schema: Schema
+    space: LabelSet | NumberGrid
+    train: Examples
+    dev: Examples
+    test: Examples
+
+
+def prepare(config: RunConfig, say: Say) -> Prepared:
+    """Reads, decides, splits, renders; says each decision with its reason.
+
+    Args:
+        config: The settings; `data.source` must be set.
+        say: Takes one line at a time.
+
+    Raises:
+        ConfigError: If there is no source, or no dev rows to select on.
+        DataError: If rows, columns or targets cannot be used.
+        AnswerError: If no space fits the targets.
+    """
+    if config.data.source is None:
+        raise ConfigError("No data was named.", "Expected a file or a name that `predgen data` lists.")
+    table = read_table(config.data.source)
+    kept = sample_rows(len(table.good_rows), config.data.max_rows, config.data.split_seed)
+    rows = [table.good_rows[number] for number in kept]
+    schema = decide_schema(table, config)
+    for reason in schema.reasons:
+        say(reason)
+    targets = read_targets(rows, schema)
+    space, reason = infer_space(targets, schema.task, config.space)
+    say(reason)
+
+    split = split_rows(
+        [str(target) for target in targets] if schema.task == "classification" else None,
+        len(rows),
+        config.data.train_size,
+        0 if config.data.dev else config.data.dev_size,
+        0 if config.data.eval else config.data.test_size,
+        config.data.split_seed,
+    )
+
+    def part(chosen: Sequence[int]) -> Examples:
+        return Examples(
+            bodies=[_render(schema, rows[position], kept[position]) for position in chosen],
+            targets=[targets[position] for position in chosen],  # type: ignore[assignment]
+            numbers=[kept[position] for position in chosen],
+            source=config.data.source or "",
+            fingerprint=table.fingerprint,
+        )
+
+    prepared = Prepared(
+        schema=schema,
+        space=space,
+        train=part(split.train),
+        dev=_read_examples(config.data.dev, schema) if config.data.dev else part(split.dev),
+        test=_read_examples(config.data.eval, schema) if config.data.eval else part(split.test),
+    )
+    if not len(prepared.train) or not len(prepared.dev):
+        raise ConfigError(
+            f"There are {len(prepared.train)} training and {len(prepared.dev)} dev rows.",
+            "Both are needed: the checkpoint and the decision are chosen on dev.",
+            "Raise data.dev_size, or name dev rows with --dev.",
+        )
+    say(
+        f"Rows: {len(prepared.train)} to train on, {len(prepared.dev)} dev (checkpoint and decision are chosen there), "
+        f"{len(prepared.test)} test (only reported); split seed {config.data.split_seed}."
+    )
+    return prepared
+
+
+def _read_examples(source: str, schema: Schema) -> Examples:
+    table = read_table(source)
+    rows = table.good_rows
+    return Examples(
+        bodies=[_render(schema, row, number) for number, row in enumerate(rows)],
+        targets=read_targets(rows, schema),
+        numbers=list(range(len(rows))),
+        source=source,
+        fingerprint=table.fingerprint,
+    )
+
+
+def _render(schema: Schema, row: Mapping[str, Any], number: int) -> str:
+    return render(schema.template, row, number)

@@ -1,0 +1,69 @@
+"""What a finished run shows of itself: splits, pictures."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from predgen.answers.spaces import NumberGrid
+from predgen.decoding.decide import class_decisions, number_decisions, number_distribution
+from predgen.evaluation import Targets
+from predgen.figures import confusion_matrix, learning_curves, predicted_against_true
+from predgen.model.outputs import Scores
+from predgen.run import Run
+from predgen.training.prepare import Prepared
+from predgen.training.run_folder import FIGURES, LOG, SPLITS, write_json
+
+
+def write_splits(folder: Path, prepared: Prepared) -> None:
+    """Which rows of which source were train, dev and test."""
+    parts = {"train": prepared.train, "dev": prepared.dev, "test": prepared.test}
+    write_json(
+        folder / SPLITS,
+        {
+            name: {"source": part.source, "fingerprint": part.fingerprint, "rows": part.numbers}
+            for name, part in parts.items()
+        },
+    )
+
+
+def draw_figures(folder: Path, run: Run, reported: tuple[Scores, Targets] | None) -> None:
+    """Learning curves, and the default decision against the truth of the reported rows, if there are any.
+
+    Args:
+        folder: The run folder; the pictures go to its figures/.
+        run: The fitted run.
+        reported: Scores and targets of rows that were neither trained nor selected on.
+    """
+    pictures = folder / FIGURES
+    pictures.mkdir(exist_ok=True)
+    lines = (folder / LOG).read_text(encoding="utf-8").splitlines()
+    learning_curves([json.loads(line) for line in lines], pictures / "learning_curves.png")
+    if reported is not None:
+        scores, truth = reported
+        draw_decision(run, scores, truth, pictures)
+
+
+def draw_decision(run: Run, scores: Scores, truth: Targets, pictures: Path) -> Path:
+    """The run's default decision against the truth: a confusion matrix, or predicted against true with residuals."""
+    decision = run.record.decision
+    title = f"{run.record.config['method']}, decision: {decision}, {len(truth)} rows"
+    if isinstance(run.space, NumberGrid):
+        values = number_decisions(scores, run.space, run.reader_name)[decision].values.tolist()
+        interval = number_distribution(scores, run.space)
+        path = pictures / "predicted_against_true.png"
+        predicted_against_true(
+            [float(value) for value in truth],
+            values,
+            None if interval is None else interval.low.tolist(),
+            None if interval is None else interval.high.tolist(),
+            title,
+            path,
+        )
+        return path
+    chosen = class_decisions(scores, run.reader_name)[decision].chosen
+    path = pictures / "confusion_matrix.png"
+    confusion_matrix(
+        [str(value) for value in truth], [run.space.labels[index] for index in chosen], run.space.labels, title, path
+    )
+    return path

@@ -1,0 +1,168 @@
+"""The run folder: what is in it, written and read.
+
+    predgen.json             everything needed to predict: task, template, space, base, decision, versions
+    adapter_model.safetensors, adapter_config.json     the writer's adapter, plain peft
+    director.safetensors     the director or head, if the method has one
+    tokenizer.json, …        the tokenizer
+    config.yaml              the resolved settings; `predgen fit --config` takes it
+    splits.json              which rows of the source were train, dev and test
+    metrics.json, metrics.jsonl    results; the training log
+    figures/                 pictures
+    README.md                the model card
+
+Nothing in it points outside, so that it can be moved.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from predgen.errors import RunFolderError
+
+FORMAT_VERSION = 1
+RECORD, CONFIG, SPLITS, METRICS, LOG = "predgen.json", "config.yaml", "splits.json", "metrics.json", "metrics.jsonl"
+DIRECTOR, CARD, FIGURES, CHECKPOINTS = "director.safetensors", "README.md", "figures", "checkpoints"
+
+
+@dataclasses.dataclass(frozen=True)
+class RunRecord:
+    """The contents of ``predgen.json``.
+
+    Args:
+        task: "classification" or "regression".
+        template: How a row becomes the prompt's body.
+        target: The target's column.
+        max_tokens: Longest prompt in tokens.
+        space: The answer space, as its `to_json` gives it.
+        base: name, revision, sha256 and licence of the base model.
+        decision: The default decision, chosen on dev.
+        metric: The metric it was chosen by.
+        dev_value: That metric on dev, at the chosen checkpoint and decision.
+        best_step: The optimizer step of the chosen checkpoint.
+        mean: The training targets' mean (numbers).
+        spread: Their standard deviation (numbers).
+        radius: Half width of the interval that held 90% of dev rows (numbers).
+        baseline: What a constant prediction needs: class shares, or mean and median of the training targets.
+        data: Source, fingerprint and numbers of rows.
+        total_steps: Optimizer steps of the run.
+        versions: Of predgen and the libraries that matter.
+        config: The resolved settings.
+        format_version: Of this file.
+    """
+
+    task: str
+    template: str
+    target: str | None
+    max_tokens: int
+    space: dict[str, Any]
+    base: dict[str, Any]
+    decision: str
+    metric: str
+    dev_value: float
+    best_step: int
+    mean: float
+    spread: float
+    radius: float
+    baseline: dict[str, Any]
+    data: dict[str, Any]
+    total_steps: int
+    versions: dict[str, str]
+    config: dict[str, Any]
+    format_version: int = FORMAT_VERSION
+
+
+def write_json(path: Path, value: object) -> None:
+    """Writes JSON through a temporary sibling, so that a crash leaves the old file or the new one, never half of one.
+
+    NaN and infinities become null: they are not JSON.
+    """
+    temporary = path.with_name(path.name + ".part")
+    temporary.write_text(json.dumps(finite(value), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    os.replace(temporary, path)
+
+
+def finite(value: Any) -> Any:
+    """The same nested value with None in place of NaN and infinities."""
+    if isinstance(value, Mapping):
+        return {key: finite(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def read_json(folder: Path, name: str) -> Any:
+    """Reads a JSON file of a run folder.
+
+    Raises:
+        RunFolderError: If it is missing or damaged.
+    """
+    path = folder / name
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError:
+        raise RunFolderError(f"{folder} has no readable {name}.", "Expected a folder that `predgen fit` wrote.") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as problem:
+        raise RunFolderError(f"{path} is damaged: {problem}.", remedy="Restore it from a copy, or fit again.") from None
+
+
+def read_record(folder: Path) -> RunRecord:
+    """Reads ``predgen.json``.
+
+    Raises:
+        RunFolderError: If the folder is missing, is not a run, is damaged, or is of a newer format.
+    """
+    if not folder.is_dir():
+        raise RunFolderError(f"There is no run folder {folder}.", remedy="`predgen fit … --out RUN` makes one.")
+    if not (folder / RECORD).exists():
+        unfinished = (folder / CONFIG).exists()
+        raise RunFolderError(
+            f"{folder} holds {'an unfinished run' if unfinished else 'no predgen run'}: {RECORD} is missing.",
+            remedy="Fit again with --overwrite." if unfinished else "Name a folder that `predgen fit` wrote.",
+        )
+    record = read_json(folder, RECORD)
+    version = record.get("format_version") if isinstance(record, dict) else None
+    if version != FORMAT_VERSION:
+        raise RunFolderError(
+            f"{folder / RECORD} has format version {version!r}.",
+            f"This predgen reads version {FORMAT_VERSION}.",
+            "Use the predgen that wrote it, or fit again.",
+        )
+    fields = {field.name for field in dataclasses.fields(RunRecord)}
+    missing, unknown = sorted(fields - record.keys()), sorted(record.keys() - fields)
+    if missing or unknown:
+        raise RunFolderError(f"{folder / RECORD} is damaged: missing {missing}, unknown {unknown}.")
+    return RunRecord(**record)
+
+
+def claim(folder: Path, overwrite: bool) -> None:
+    """Makes an empty folder for a new run.
+
+    Args:
+        folder: Where the run will be.
+        overwrite: Whether a run that is there may be removed.
+
+    Raises:
+        RunFolderError: If the folder holds anything, unless it is a run and may be overwritten.
+    """
+    if folder.is_file():
+        raise RunFolderError(f"{folder} is a file.", "Expected a folder for the run.", "Choose another --out.")
+    if folder.is_dir() and any(folder.iterdir()):
+        is_run = (folder / RECORD).exists() or (folder / CONFIG).exists()
+        if not (overwrite and is_run):
+            what = "another run" if is_run else "files that are not a run's"
+            remedy = "Choose another --out" + (", or replace it with --overwrite." if is_run else ".")
+            raise RunFolderError(f"The output folder {folder} holds {what}.", remedy=remedy)
+        _remove_run(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+
+
+def _remove_run(folder: Path) -> None:
+    import shutil
+
+    shutil.rmtree(folder)

@@ -41,7 +41,9 @@ def fit(
     epochs: Annotated[float | None, typer.Option(help="Passes over the training rows.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of training; the split has its own, data.split_seed.")] = None,
     config: Annotated[str | None, typer.Option(help="A YAML file of settings; the options here win over it.")] = None,
-    set_: Annotated[list[str] | None, typer.Option("--set", help="Any setting: train.batch_size=8. Repeatable.")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="Any setting: train.batch_size=8. Repeatable.")
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a run in the output folder.")] = False,
     trust_remote_code: Annotated[
         bool, typer.Option("--trust-remote-code", help="Run code that comes with the model.")
@@ -182,9 +184,7 @@ def models() -> None:
 
     table = Table("name", "what", "parameters", "download", "source", "licence")
     for base in NAMED_BASES.values():
-        table.add_row(
-            base.name, base.description, base.parameters, f"{base.download_mb} MB", base.source, base.licence
-        )
+        table.add_row(base.name, base.description, base.parameters, f"{base.download_mb} MB", base.source, base.licence)
     out.print(table)
     _say("Any other causal language model goes by hub id (owner/name) or local path.")
 

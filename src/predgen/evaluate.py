@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from predgen.answers.spaces import NumberGrid
-from predgen.data.schema import Schema, read_targets
+from predgen.data.schema import read_targets
 from predgen.data.sources import Table, read_table
 from predgen.errors import DataError, nearest
 from predgen.evaluation import Evaluation
@@ -50,7 +50,7 @@ def evaluate_source(
         say(note)
     run = load(run_folder, batch_size)
     rows = [table.good_rows[number] for number in numbers]
-    truth = read_targets(rows, Schema(run.record.template, _target(run, table), _task(run), ()))
+    truth = read_targets(rows, _target(run, table), run.record.task)
     if not isinstance(run.space, NumberGrid):
         _refuse_unknown_labels(run, [str(label) for label in truth], numbers)
     return replace(run.evaluate(rows, truth, progress), notes=[note] if note else [])
@@ -85,13 +85,10 @@ def _target(run: Run, table: Table) -> str:
     target = run.record.target
     if target is None or target not in table.columns:
         raise DataError(
-            f"{table.name} has no column {target!r}, which holds this run's target:", nearest(str(target), table.columns)
+            f"{table.name} has no column {target!r}, which holds this run's target:",
+            nearest(str(target), table.columns),
         )
     return target
-
-
-def _task(run: Run) -> str:
-    return run.record.task
 
 
 def _refuse_unknown_labels(run: Run, truth: list[str], numbers: list[int]) -> None:

@@ -10,8 +10,8 @@ import numpy as np
 from torch import nn
 
 from predgen.answers.spaces import LabelSet, NumberGrid
-from predgen.answers.trie import decode
 from predgen.data.batches import pad_prompts
+from predgen.data.tokens import decode
 from predgen.decoding.decide import class_decisions, number_decisions, number_distribution
 from predgen.metrics import classification_metrics, interval_metrics, regression_metrics
 from predgen.model.outputs import Method, Scores
@@ -84,9 +84,7 @@ def posterior_coverage(scores: Scores, space: LabelSet | NumberGrid, truth: Targ
 def head_coverage(values: Sequence[float], radius: float, truth: Targets) -> dict[str, float]:
     """Coverage and mean width of intervals of one half width around a head's values."""
     centre = np.array(values)
-    return interval_metrics(
-        [float(value) for value in truth], (centre - radius).tolist(), (centre + radius).tolist()
-    )
+    return interval_metrics([float(value) for value in truth], (centre - radius).tolist(), (centre + radius).tolist())
 
 
 def share_outside_space(

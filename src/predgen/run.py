@@ -16,7 +16,7 @@ from predgen.answers.tables import AnswerTable
 from predgen.answers.trie import build_trie
 from predgen.config import config_from_dict
 from predgen.data.prompts import PromptEncoder
-from predgen.data.schema import render, template_fields
+from predgen.data.templates import render, template_fields
 from predgen.decoding.decide import decisions_for, number_decisions
 from predgen.errors import DataError, PredgenError, RunFolderError
 from predgen.evaluation import (

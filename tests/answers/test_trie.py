@@ -4,7 +4,8 @@ import pytest
 from transformers import PreTrainedTokenizerFast
 
 from predgen.answers.spaces import LabelSet, NumberGrid
-from predgen.answers.trie import AnswerTrie, build_trie, decode, encode, ids_behind
+from predgen.answers.trie import AnswerTrie, build_trie
+from predgen.data.tokens import decode, encode, ids_behind
 from predgen.errors import AnswerError
 
 CUE = "\nAnswer:"

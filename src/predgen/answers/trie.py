@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from predgen.answers.spaces import AnswerSpace
+from predgen.data.tokens import decode, ids_behind
 from predgen.errors import AnswerError
 
 if TYPE_CHECKING:
@@ -105,37 +106,6 @@ def build_trie(space: AnswerSpace, tokenizer: PreTrainedTokenizerBase, cue: str)
 def answer_separator(cue: str) -> str:
     """One space, unless the cue already ends in white space: then nothing."""
     return "" if cue[-1:].isspace() else " "
-
-
-def encode(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
-    """Token ids of plain text: nothing is added, and a special token's name inside the text stays plain text."""
-    ids: list[int] = tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"]
-    return ids
-
-
-def decode(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> str:
-    """The text of token ids, exactly as the tokens spell it."""
-    return str(tokenizer.decode(list(ids), skip_special_tokens=False, clean_up_tokenization_spaces=False))
-
-
-def ids_behind(tokenizer: PreTrainedTokenizerBase, before: str, text: str) -> list[int]:
-    """The tokens of `text` as they stand directly behind `before`.
-
-    A letter goes in front of both, since SentencePiece marks the first word of what it is given.
-
-    Raises:
-        AnswerError: If the tokenizer merges characters across the boundary, so that `before` would be tokenised
-            otherwise with the text behind it than alone.
-    """
-    head = encode(tokenizer, "x" + before)
-    whole = encode(tokenizer, "x" + before + text)
-    if whole[: len(head)] != head:
-        raise AnswerError(
-            f"The tokenizer merges the end of the cue {before!r} with the answer {text!r}.",
-            "The prompt's tokens must not depend on the answer behind it.",
-            "Let the cue (prompt.cue) end in a colon or a newline, without a blank.",
-        )
-    return whole[len(head) :]
 
 
 def _token_weights(

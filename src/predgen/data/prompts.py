@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from predgen.answers.trie import encode, ids_behind
+from predgen.data.tokens import encode, ids_behind
 from predgen.errors import ConfigError
 
 if TYPE_CHECKING:

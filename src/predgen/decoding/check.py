@@ -30,7 +30,7 @@ def check_branching(writer: Writer, table: AnswerTable, prompts: Sequence[Sequen
     """
     if writer.lm.config.model_type in TESTED_ARCHITECTURES:
         return
-    chosen = torch.linspace(0, table.answers - 1, min(_ANSWERS, table.answers)).long().unique()
+    chosen = torch.linspace(0, table.answers - 1, min(_ANSWERS, table.answers)).long()
     with torch.no_grad():
         batch = pad_prompts(prompts)
         scored = score_trie(writer, writer.prefill(*batch), table).log_probs[:, chosen]
@@ -47,7 +47,7 @@ def check_branching(writer: Writer, table: AnswerTable, prompts: Sequence[Sequen
 
 
 def plain_log_prob(writer: Writer, table: AnswerTable, prompt: Sequence[int], answer: int) -> torch.Tensor:
-    """log p(answer | prompt) by one pass over prompt and answer, with neither cache nor tree.
+    """Log p(answer | prompt) by one pass over prompt and answer, with neither cache nor tree.
 
     Args:
         writer: The language model.

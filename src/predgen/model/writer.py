@@ -7,7 +7,7 @@ training and scoring can all start from one prefill.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +15,9 @@ from transformers import DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer
 
 from predgen.errors import ModelError
+
+if TYPE_CHECKING:
+    from peft import PeftModel
 
 
 class Prefix(NamedTuple):
@@ -77,9 +80,10 @@ class Writer(nn.Module):
         ModelError: If the model keeps no plain key-value cache; its answers could not branch from one prompt.
     """
 
-    def __init__(self, lm: PreTrainedModel) -> None:
+    def __init__(self, lm: PreTrainedModel | PeftModel) -> None:
         super().__init__()
-        self.lm = lm
+        # peft's wrapper passes everything on to the model inside, which its type does not say.
+        self.lm: Any = lm
 
     @property
     def hidden_size(self) -> int:
@@ -154,7 +158,7 @@ class Writer(nn.Module):
 
     def read(self, prompt_ids: Tensor, prompt_mask: Tensor) -> Tensor:
         """The last hidden states of prompts, (B, P, d), without the vocabulary projection."""
-        decoder: Any = self.lm.get_decoder()  # type: ignore[no-untyped-call]
+        decoder = self.lm.get_decoder()
         output = decoder(
             input_ids=prompt_ids,
             attention_mask=prompt_mask,

@@ -12,8 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from torch import nn
 from transformers import set_seed
 from transformers.utils import logging as transformers_logging
 
@@ -28,7 +26,7 @@ from predgen.decoding.check import check_branching
 from predgen.decoding.decide import decisions_for, residual_radius
 from predgen.evaluation import Targets, decision_metrics
 from predgen.metrics import check_metric, default_metric
-from predgen.model.bases import Base, load_base
+from predgen.model.bases import load_base
 from predgen.model.build import Setting, build_method, check_names
 from predgen.model.writer import Writer, context_length
 from predgen.peft_methods import peft_method
@@ -106,7 +104,7 @@ def fit(config: RunConfig, overwrite: bool = False, say: Say = print) -> Fitted:
         reader: str | None = method.reader_name  # type: ignore[assignment]
         return DevResult(decision_metrics(scores, prepared.space, reader, prepared.dev.targets), metric)
 
-    transformers_logging.set_verbosity_error()
+    transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     trainer = PredGenTrainer(
         method=method,
         rows=_training_rows(prepared, prompts["training"]),
@@ -187,7 +185,7 @@ def _training_rows(prepared: Prepared, prompts: Sequence[list[int]]) -> list[Tra
     rows = []
     for number, (ids, target) in enumerate(zip(prompts, prepared.train.targets, strict=True)):
         answer = space.index(target)
-        value = float(target) if isinstance(space, NumberGrid) else float(answer)
+        value = float(target) if isinstance(space, NumberGrid) else float(answer)  # type: ignore[arg-type]
         rows.append(TrainingRow(ids, answer, value, number))
     return rows
 
@@ -250,6 +248,7 @@ def _save(run: Run, folder: Path) -> None:
     for peft_config in lm.peft_config.values():
         # peft would write where the base lay on this machine; its name says what it is anywhere.
         peft_config.base_model_name_or_path = run.record.config["model"]["name"]
-    lm.save_pretrained(str(folder))
+    # Embeddings never learn here; asked for by default, they would be looked for under the base's name on the hub.
+    lm.save_pretrained(str(folder), save_embedding_layers=False)
     save_director(run.method, folder)
     run.tokenizer.save_pretrained(folder)

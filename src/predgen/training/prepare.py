@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from predgen.answers.infer import infer_space
 from predgen.answers.spaces import LabelSet, NumberGrid
 from predgen.config import RunConfig
-from predgen.data.schema import Schema, decide_schema, infer_space, read_targets, render
+from predgen.data.schema import Schema, decide_schema, read_targets
 from predgen.data.sources import read_table
 from predgen.data.splits import sample_rows, split_rows
+from predgen.data.templates import render
 from predgen.errors import ConfigError
 from predgen.evaluation import Targets
 
@@ -70,7 +71,7 @@ def prepare(config: RunConfig, say: Say) -> Prepared:
     schema = decide_schema(table, config)
     for reason in schema.reasons:
         say(reason)
-    targets = read_targets(rows, schema)
+    targets = read_targets(rows, schema.target, schema.task)
     space, reason = infer_space(targets, schema.task, config.space)
     say(reason)
 
@@ -85,8 +86,8 @@ def prepare(config: RunConfig, say: Say) -> Prepared:
 
     def part(chosen: Sequence[int]) -> Examples:
         return Examples(
-            bodies=[_render(schema, rows[position], kept[position]) for position in chosen],
-            targets=[targets[position] for position in chosen],  # type: ignore[assignment]
+            bodies=[render(schema.template, rows[position], kept[position]) for position in chosen],
+            targets=[targets[position] for position in chosen],  # type: ignore[arg-type]  # all labels, or all numbers
             numbers=[kept[position] for position in chosen],
             source=config.data.source or "",
             fingerprint=table.fingerprint,
@@ -116,13 +117,9 @@ def _read_examples(source: str, schema: Schema) -> Examples:
     table = read_table(source)
     rows = table.good_rows
     return Examples(
-        bodies=[_render(schema, row, number) for number, row in enumerate(rows)],
-        targets=read_targets(rows, schema),
+        bodies=[render(schema.template, row, number) for number, row in enumerate(rows)],
+        targets=read_targets(rows, schema.target, schema.task),
         numbers=list(range(len(rows))),
         source=source,
         fingerprint=table.fingerprint,
     )
-
-
-def _render(schema: Schema, row: Mapping[str, Any], number: int) -> str:
-    return render(schema.template, row, number)

@@ -23,6 +23,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from predgen.config import Task
 from predgen.errors import RunFolderError
 
 FORMAT_VERSION = 1
@@ -56,9 +57,9 @@ class RunRecord:
         format_version: Of this file.
     """
 
-    task: str
+    task: Task
     template: str
-    target: str | None
+    target: str
     max_tokens: int
     space: dict[str, Any]
     base: dict[str, Any]
@@ -106,7 +107,9 @@ def read_json(folder: Path, name: str) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except OSError:
-        raise RunFolderError(f"{folder} has no readable {name}.", "Expected a folder that `predgen fit` wrote.") from None
+        raise RunFolderError(
+            f"{folder} has no readable {name}.", "Expected a folder that `predgen fit` wrote."
+        ) from None
     except (json.JSONDecodeError, UnicodeDecodeError) as problem:
         raise RunFolderError(f"{path} is damaged: {problem}.", remedy="Restore it from a copy, or fit again.") from None
 

@@ -1,0 +1,3 @@
+"""Rows in: sources, schema, splits, prompts, batches."""
+
+from __future__ import annotations

@@ -1,0 +1,216 @@
+"""Rows in: csv, tsv and JSON-lines files, or a data set known by name."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import hashlib
+import io
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from predgen.data.vader import REQUIREMENT, load_vader
+from predgen.errors import DataError, nearest
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class BadRow:
+    """A row that could not be read.
+
+    Args:
+        number: Position among the rows, from 0.
+        reason: What is wrong, with the line of the file.
+    """
+
+    number: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of one source.
+
+    Args:
+        name: As the user wrote it.
+        rows: In order; bad ones only where they were asked to be kept.
+        columns: Names, in order of first appearance.
+        fingerprint: SHA-256 of the file, or of a named source's rows.
+        text_column: What a named source offers as text; None for files.
+        target_column: What it offers as target; None for files.
+    """
+
+    name: str
+    rows: list[Row | BadRow]
+    columns: tuple[str, ...]
+    fingerprint: str
+    text_column: str | None = None
+    target_column: str | None = None
+
+    @cached_property
+    def good_rows(self) -> list[Row]:
+        """The rows that could be read."""
+        return [row for row in self.rows if not isinstance(row, BadRow)]
+
+
+@dataclass(frozen=True)
+class NamedSource:
+    """A data set known by name.
+
+    Args:
+        name: What the user types.
+        description: In a few words.
+        rows: How many.
+        licence: Of the data.
+        origin: Where it comes from.
+        text_column: The text.
+        target_column: The default target.
+        load: Name → rows.
+    """
+
+    name: str
+    description: str
+    rows: int
+    licence: str
+    origin: str
+    text_column: str
+    target_column: str
+    load: Callable[[str], list[Row]]
+
+
+def _vader(name: str, description: str, rows: int) -> NamedSource:
+    return NamedSource(name, description, rows, "MIT", REQUIREMENT, "text", "rating", load_vader)
+
+
+SOURCES: dict[str, NamedSource] = {
+    source.name: source
+    for source in (
+        _vader("vader-tweets", "tweets, mean sentiment of 20 raters, −4 to +4; or polarity", 4200),
+        _vader("vader-movies", "film review snippets, rated likewise", 10605),
+        _vader("vader-products", "product review snippets, rated likewise", 3708),
+        _vader("vader-editorials", "newspaper editorial snippets, rated likewise", 5190),
+    )
+}
+
+_EXTENSIONS = (".csv", ".tsv", ".jsonl", ".ndjson")
+
+
+def read_table(source: str | Path, keep_bad: bool = False) -> Table:
+    """Reads all rows of a source.
+
+    Args:
+        source: A csv, tsv, jsonl or ndjson file (each also gzipped, ``.gz``), or the name of a known data set. A file
+            that exists wins over a name.
+        keep_bad: Whether a malformed row becomes a `BadRow` instead of an error.
+
+    Raises:
+        DataError: If there is no such file or name, or the file is empty, malformed, or of an unknown kind.
+    """
+    path = Path(source).expanduser()
+    if path.is_dir():
+        raise DataError(f"{source} is a folder.", f"Expected a file: {', '.join(_EXTENSIONS)}.")
+    if not path.exists():
+        if str(source) not in SOURCES:
+            raise DataError(f"There is no file {source}, and no data set of that name:", nearest(str(source), SOURCES))
+        return _named_table(SOURCES[str(source)])
+    kind = path.suffix.lower() if path.suffix.lower() != ".gz" else Path(path.stem).suffix.lower()
+    if kind not in _EXTENSIONS:
+        raise DataError(
+            f"{source} ends in {kind or 'nothing'!r}.", f"Expected {', '.join(_EXTENSIONS)}, or one of them with .gz."
+        )
+    content, text = _read_text(path)
+    if not text.strip():
+        raise DataError(f"{source} is empty.", "Expected at least one row.")
+    read = _json_lines(text) if kind in (".jsonl", ".ndjson") else _delimited(text, "\t" if kind == ".tsv" else ",")
+    rows: list[Row | BadRow] = []
+    columns: dict[str, None] = {}
+    for row in read:
+        if isinstance(row, BadRow):
+            if not keep_bad:
+                raise DataError(f"{source}, {row.reason}", remedy="Mend or remove the line.")
+        else:
+            columns.update(dict.fromkeys(row))
+        rows.append(row)
+    if not rows:
+        raise DataError(f"{source} has a header but no rows.", "Expected at least one row.")
+    return Table(str(source), rows, tuple(columns), hashlib.sha256(content).hexdigest())
+
+
+def _named_table(source: NamedSource) -> Table:
+    rows = source.load(source.name)
+    fingerprint = hashlib.sha256(json.dumps(rows, ensure_ascii=False).encode()).hexdigest()
+    return Table(source.name, [*rows], tuple(rows[0]), fingerprint, source.text_column, source.target_column)
+
+
+def _read_text(path: Path) -> tuple[bytes, str]:
+    try:
+        content = path.read_bytes()
+        raw = gzip.decompress(content) if path.suffix.lower() == ".gz" else content
+    except (OSError, EOFError) as problem:
+        raise DataError(f"{path} cannot be read: {problem}.") from problem
+    try:
+        return content, raw.decode("utf-8-sig")
+    except UnicodeDecodeError as problem:
+        line = raw[: problem.start].count(b"\n") + 1
+        raise DataError(
+            f"{path} is not UTF-8: byte {raw[problem.start]:#x} on line {line}.", remedy="Save it as UTF-8."
+        ) from problem
+
+
+def _json_lines(text: str) -> Iterator[Row | BadRow]:
+    number = 0
+    for line_number, line in enumerate(text.split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            value = json.loads(line)
+        except json.JSONDecodeError as problem:
+            yield BadRow(number, f"line {line_number} is not JSON: {problem.msg} at column {problem.colno}.")
+        else:
+            if isinstance(value, dict):
+                yield value
+            else:
+                yield BadRow(number, f"line {line_number} holds a {type(value).__name__}, not an object.")
+        number += 1
+
+
+def _delimited(text: str, delimiter: str) -> Iterator[Row | BadRow]:
+    csv.field_size_limit(2**31 - 1)
+    # strict: a quote that never closes would otherwise swallow the rest of the file into one field
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    number = 0
+    header: list[str] = []
+    while True:
+        line = reader.line_num + 1
+        try:
+            fields = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as problem:
+            yield BadRow(number, f"line {line} is malformed: {problem}.")
+            number += 1
+            continue
+        if not fields:
+            continue
+        if not header:
+            header = [name.strip() for name in fields]
+            _check_header(header)
+            continue
+        if len(fields) == len(header):
+            yield dict(zip(header, fields, strict=True))
+        else:
+            yield BadRow(number, f"line {line} has {len(fields)} fields; the header has {len(header)}.")
+        number += 1
+
+
+def _check_header(header: list[str]) -> None:
+    if "" in header:
+        raise DataError(f"Column {header.index('') + 1} of the header has no name.", f"Found {header}.")
+    twice = sorted({name for name in header if header.count(name) > 1})
+    if twice:
+        raise DataError(f"The header names these columns twice: {twice}.", remedy="Rename one of each.")

@@ -1,0 +1,48 @@
+"""One target value: is it there, is it a number, and how is it written."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+_MISSING = frozenset({"", "nan", "na", "n/a", "null", "none"})
+
+
+def missing(value: Any) -> bool:
+    """Whether a value stands for nothing: None, a blank, NaN, or one of the usual words for it."""
+    if isinstance(value, float):
+        return math.isnan(value)
+    return value is None or (isinstance(value, str) and value.strip().lower() in _MISSING)
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value is a finite number, or a text that spells one. True and False are not."""
+    return number_of(value) is not None
+
+
+def number_of(value: Any) -> float | None:
+    """The finite number that a value is or spells; None where it is none."""
+    if isinstance(value, bool):
+        return None
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return None
+    return number if math.isfinite(number) else None
+
+
+def label_of(value: Any) -> str:
+    """A label as text: 1, 1.0 and "1" are one label; True is "true"."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value).strip()
+
+
+def decimals_of(value: float, most: int = 9) -> int:
+    """Digits after the point that a number needs, at most `most`."""
+    for decimals in range(most):
+        if math.isclose(value, round(value, decimals), rel_tol=0.0, abs_tol=1e-10):
+            return decimals
+    return most

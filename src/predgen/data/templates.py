@@ -1,0 +1,65 @@
+"""Row → text: a template with ``{column}`` fields."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from predgen.errors import DataError, nearest
+
+
+def template_fields(template: str) -> list[str]:
+    """The columns a template reads, in order of first appearance.
+
+    Raises:
+        DataError: If a brace is left open or stands alone, or a field has no name.
+    """
+    return list(dict.fromkeys(name for text, name in _pieces(template) if name is not None))
+
+
+def render(template: str, row: Mapping[str, Any], number: int | None = None) -> str:
+    """Fills a template from a row.
+
+    Args:
+        template: ``{name}`` stands for a column, ``{{`` and ``}}`` for braces. Nothing else is interpreted.
+        row: Column → value; None counts as empty.
+        number: The row's position, for the message.
+
+    Raises:
+        DataError: If a column is missing, or all that the template reads are empty.
+    """
+    where = "The row" if number is None else f"Row {number}"
+    parts, filled, fields = [], False, template_fields(template)
+    for text, name in _pieces(template):
+        parts.append(text)
+        if name is not None:
+            if name not in row:
+                raise DataError(f"{where} has no column {name!r}:", nearest(name, map(str, row)))
+            value = "" if row[name] is None else str(row[name]).strip()
+            filled = filled or bool(value)
+            parts.append(value)
+    if not filled:
+        raise DataError(f"{where} is empty: nothing in {', '.join(map(repr, fields))}.")
+    return "".join(parts)
+
+
+def _pieces(template: str) -> list[tuple[str, str | None]]:
+    """Literal text and the column behind it, None at the end. Never str.format: rows and columns are user data."""
+    pieces: list[tuple[str, str | None]] = []
+    text, place = "", 0
+    while place < len(template):
+        character = template[place]
+        if template[place : place + 2] in ("{{", "}}"):
+            text, place = text + character, place + 2
+        elif character == "{":
+            end = template.find("}", place)
+            name = template[place + 1 : end] if end > 0 else ""
+            if not name.strip() or "{" in name:
+                raise DataError(f"The template {template!r} has an open or empty brace.", "Fields look like {column}.")
+            pieces.append((text, name))
+            text, place = "", end + 1
+        elif character == "}":
+            raise DataError(f"The template {template!r} has a lone '}}'.", "Write }} for a brace.")
+        else:
+            text, place = text + character, place + 1
+    return [*pieces, (text, None)]

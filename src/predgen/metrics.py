@@ -1,0 +1,180 @@
+"""How good predictions are, and how good a constant would have been."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from predgen.config import Task
+from predgen.errors import ConfigError, nearest
+
+Floats = NDArray[np.float64]
+ECE_BINS = 15
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric that can select a checkpoint.
+
+    Args:
+        name: As in the settings.
+        task: What it measures.
+        greater_is_better: Its direction.
+        title: For figures.
+    """
+
+    name: str
+    task: Task
+    greater_is_better: bool
+    title: str
+
+
+METRICS: dict[str, Metric] = {
+    metric.name: metric
+    for metric in (
+        Metric("accuracy", "classification", True, "accuracy"),
+        Metric("macro_f1", "classification", True, "macro F1"),
+        Metric("log_loss", "classification", False, "log loss (nats)"),
+        Metric("ece", "classification", False, "expected calibration error"),
+        Metric("mae", "regression", False, "mean absolute error"),
+        Metric("mse", "regression", False, "mean squared error"),
+        Metric("rmse", "regression", False, "root mean squared error"),
+        Metric("r2", "regression", True, "R²"),
+        Metric("pearson", "regression", True, "Pearson correlation"),
+        Metric("spearman", "regression", True, "Spearman correlation"),
+    )
+}
+
+
+def default_metric(task: Task) -> str:
+    """What selects the checkpoint when nothing is said: accuracy, or mae."""
+    return "accuracy" if task == "classification" else "mae"
+
+
+def check_metric(name: str, task: Task) -> None:
+    """Refuses a metric that is unknown or does not measure the task.
+
+    Raises:
+        ConfigError: The message lists those that do.
+    """
+    fitting = [metric.name for metric in METRICS.values() if metric.task == task]
+    if name not in fitting:
+        raise ConfigError(f"{name!r} is no metric of a {task}:", nearest(name, fitting))
+
+
+def better(metric: str, value: float, than: float) -> bool:
+    """Whether a value beats another; NaN (an undefined correlation, say) beats nothing and loses to any number."""
+    if math.isnan(value) or math.isnan(than):
+        return math.isnan(than) and not math.isnan(value)
+    return value > than if METRICS[metric].greater_is_better else value < than
+
+
+def classification_metrics(
+    truth: Sequence[str], predicted: Sequence[str], probabilities: Floats, labels: Sequence[str]
+) -> dict[str, float]:
+    """accuracy, macro_f1 (over labels that occur), log_loss (nats), ece.
+
+    Args:
+        truth: N labels.
+        predicted: N labels.
+        probabilities: (N, K) in the order of `labels`, rows sum to 1.
+        labels: K labels; those of `truth` are among them.
+    """
+    from sklearn.metrics import accuracy_score, f1_score
+
+    position = {label: index for index, label in enumerate(labels)}
+    gold = np.array([position[label] for label in truth])
+    # sklearn's log_loss wants every label in the truth; the definition does not.
+    likelihood = np.clip(probabilities[np.arange(len(gold)), gold], 1e-12, 1.0)
+    return {
+        "accuracy": float(accuracy_score(truth, predicted)),
+        "macro_f1": float(f1_score(truth, predicted, average="macro", zero_division=0.0)),
+        "log_loss": float(-np.log(likelihood).mean()),
+        "ece": expected_calibration_error(gold, np.array([position[label] for label in predicted]), probabilities),
+    }
+
+
+def expected_calibration_error(gold: NDArray[np.int64], chosen: NDArray[np.int64], probabilities: Floats) -> float:
+    """Σ over confidence bins of their share · |accuracy − mean confidence| (Guo et al. 2017), 15 equal widths.
+
+    Args:
+        gold: (N,) class indices.
+        chosen: (N,) the predicted class indices, whose probability is the confidence.
+        probabilities: (N, K).
+    """
+    confidence = probabilities[np.arange(len(chosen)), chosen]
+    right = (gold == chosen).astype(float)
+    bins = np.clip(np.ceil(confidence * ECE_BINS).astype(int) - 1, 0, ECE_BINS - 1)
+    gaps = [abs((right[bins == b] - confidence[bins == b]).sum()) for b in range(ECE_BINS)]
+    return float(sum(gaps) / len(chosen))
+
+
+def regression_metrics(truth: Sequence[float], predicted: Sequence[float]) -> dict[str, float]:
+    """mae, mse, rmse, r2, pearson, spearman; correlations of a constant, and R² of one row, are NaN.
+
+    Args:
+        truth: N numbers.
+        predicted: N numbers.
+    """
+    from scipy.stats import rankdata
+
+    wanted, got = np.asarray(truth, dtype=float), np.asarray(predicted, dtype=float)
+    errors = got - wanted
+    mse = float((errors**2).mean())
+    spread = float(((wanted - wanted.mean()) ** 2).mean())
+    return {
+        "mae": float(np.abs(errors).mean()),
+        "mse": mse,
+        "rmse": math.sqrt(mse),
+        "r2": 1.0 - mse / spread if spread > 0 else math.nan,
+        "pearson": _correlation(wanted, got),
+        "spearman": _correlation(rankdata(wanted), rankdata(got)),
+    }
+
+
+def _correlation(one: Floats, other: Floats) -> float:
+    one, other = one - one.mean(), other - other.mean()
+    norm = math.sqrt(float((one**2).sum() * (other**2).sum()))
+    # A constant leaves only rounding behind; dividing by that would invent a correlation.
+    return float((one * other).sum()) / norm if norm > 1e-12 * len(one) else math.nan
+
+
+def interval_metrics(truth: Sequence[float], low: Sequence[float], high: Sequence[float]) -> dict[str, float]:
+    """Coverage (the share of rows within their interval, ends included) and mean width.
+
+    Args:
+        truth: N numbers.
+        low: N lower ends.
+        high: N upper ends.
+    """
+    wanted, lower, upper = np.asarray(truth), np.asarray(low), np.asarray(high)
+    return {
+        "coverage": float(((wanted >= lower) & (wanted <= upper)).mean()),
+        "width": float((upper - lower).mean()),
+    }
+
+
+def baseline_metrics(
+    baseline: Mapping[str, Any], truth: Sequence[str] | Sequence[float]
+) -> dict[str, dict[str, float]]:
+    """What constants reach that were taken from the training targets.
+
+    Args:
+        baseline: ``{"shares": {label: share}}`` for labels: the majority label, with the shares as probabilities. Or
+            ``{"mean": …, "median": …}`` for numbers, each a prediction of its own.
+        truth: N targets.
+    """
+    if "shares" in baseline:
+        labels = list(baseline["shares"])
+        shares = np.array([baseline["shares"][label] for label in labels])
+        majority = labels[int(shares.argmax())]
+        probabilities = np.tile(shares, (len(truth), 1))
+        words = [str(label) for label in truth]
+        return {"majority": classification_metrics(words, [majority] * len(words), probabilities, labels)}
+    numbers = [float(value) for value in truth]
+    return {name: regression_metrics(numbers, [value] * len(numbers)) for name, value in baseline.items()}

@@ -168,3 +168,16 @@ def tiny_folder(llama: PreTrainedModel, byte_level: PreTrainedTokenizerFast, tmp
     llama.save_pretrained(folder)
     byte_level.save_pretrained(folder)
     yield folder
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--require-model", action="store_true", help="Fail if a test marked `model` is skipped.")
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    outcome = yield
+    report = outcome.get_result()
+    if report.skipped and item.get_closest_marker("model") and item.config.getoption("--require-model"):
+        report.outcome = "failed"
+        report.longrepr = "A test marked `model` was skipped, and --require-model forbids that."

@@ -114,7 +114,7 @@ def predict(
     temporary = target.with_name(target.name + ".part")
     with temporary.open("w", encoding="utf-8") as file:
         file.writelines(json.dumps(to_json(prediction), ensure_ascii=False) + "\n" for prediction in predictions)
-    os.replace(temporary, target)
+    temporary.replace(target)
     errors = sum(isinstance(prediction, RowError) for prediction in predictions)
     _say(f"{len(predictions) - errors} predictions, {errors} rows with an error: {target}")
 

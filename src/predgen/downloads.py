@@ -111,7 +111,7 @@ def publish(target: Path, build: Callable[[Path], None]) -> Path:
         try:
             build(part)
             part.chmod(0o755)  # mkdtemp makes private folders
-            os.rename(part, target)
+            part.rename(target)
         except BaseException:
             shutil.rmtree(part, ignore_errors=True)
             raise

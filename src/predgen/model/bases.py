@@ -206,7 +206,7 @@ def _load(folder: Path, name: str, trust_remote_code: bool) -> tuple[PreTrainedM
         raise ModelError(f"The tokenizer of {name} has no end-of-sequence token.", "Answers need one to end with.")
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
-    model.eval()
+    model.eval()  # type: ignore[no-untyped-call]
     return model, tokenizer
 
 

@@ -1,0 +1,32 @@
+# `make demo` and `make test` set everything up themselves; a second time that takes no time.
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.predgen-ready
+
+.PHONY: help setup demo test lint
+
+help: ## List what can be made
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+setup: $(STAMP) ## Make .venv with the tested set of packages
+
+# torch first and alone: resolved beside others, pip may take a build several gigabytes larger.
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "predgen needs Python 3.11 or newer; found %d.%d. Try: make PYTHON=python3.11" % sys.version_info[:2])'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt torch
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[dev]"
+	@touch $@
+
+demo: setup ## Fit the three methods on real tweets, score them, draw them: runs/demo/
+	$(BIN)/python -m predgen.demo recipes/demo.yaml
+
+test: setup lint ## Lint and run all tests, those with the real model too
+	$(BIN)/python -m pytest --require-model
+
+lint: setup ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy

@@ -1,0 +1,112 @@
+"""`make demo`: the three methods on the same rows, their results and pictures side by side."""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from predgen.answers.spaces import NumberGrid
+from predgen.config import RunConfig, load_config
+from predgen.decoding.decide import number_decisions
+from predgen.errors import ConfigError, PredgenError
+from predgen.figures import side_by_side
+from predgen.model.build import METHOD_NAMES
+from predgen.training.card import metric_table
+from predgen.training.fit import Fitted, fit
+from predgen.training.prepare import prepare
+
+TRY_THESE = ("What a wonderful morning!", "My flight is delayed again.", "The meeting is at ten.")
+
+
+def run_demo(config: RunConfig, console: Console) -> Path:
+    """Fits each method into a folder of its own and compares them.
+
+    Args:
+        config: Settings that all methods share; `out` is the folder of the demo.
+        console: Where to print.
+
+    Returns:
+        The demo's folder: comparison.md, comparison.png and the run folders.
+
+    Raises:
+        ConfigError: If no output folder is named.
+    """
+    if config.out is None:
+        raise ConfigError("The demo's recipe names no output folder.", remedy="Add a line such as out: runs/demo.")
+    folder, fitted, seconds = Path(config.out), dict[str, Fitted](), dict[str, float]()
+    for method in METHOD_NAMES:
+        console.rule(method)
+        started = time.monotonic()
+        settings = replace(config, method=method, out=str(folder / method))
+        fitted[method] = fit(
+            settings, overwrite=True, say=lambda line: console.print(line, markup=False, soft_wrap=True)
+        )
+        seconds[method] = time.monotonic() - started
+    console.rule("side by side")
+    _print_table(fitted, seconds, console)
+    _write_comparison(folder, fitted)
+    _draw(folder, config, fitted)
+    for prediction, text in zip(fitted["predgen"].run.predict(list(TRY_THESE)), TRY_THESE, strict=True):
+        console.print(f"{text!r}: {prediction}", markup=False, soft_wrap=True)
+    console.print(f"Written: {folder / 'comparison.md'}, {folder / 'comparison.png'}, and a run folder a method.")
+    return folder
+
+
+def _print_table(fitted: dict[str, Fitted], seconds: dict[str, float], console: Console) -> None:
+    evaluations = {method: run.metrics["test"] for method, run in fitted.items()}
+    first = next(iter(evaluations.values()))
+    names = list(next(iter(first["decisions"].values())))
+    table = Table("method", "decision", *names, "fit, s", title=f"{first['rows']} test rows", title_justify="left")
+    for method, evaluation in evaluations.items():
+        for decision, values in evaluation["decisions"].items():
+            star = " *" if decision == evaluation["decision"] else ""
+            numbers = (f"{values[name]:.3f}" for name in names)
+            table.add_row(method, decision + star, *numbers, f"{seconds[method]:.0f}")
+        table.add_section()
+    for name, values in first["baseline"].items():
+        table.add_row("constant", name, *("–" if values[n] != values[n] else f"{values[n]:.3f}" for n in names), "")
+    console.print(table)
+    console.print("* the run's default decision, chosen on dev")
+
+
+def _write_comparison(folder: Path, fitted: dict[str, Fitted]) -> None:
+    lines = ["# The three methods side by side", "", "![predictions and errors](comparison.png)"]
+    for method, run in fitted.items():
+        test = run.metrics["test"]
+        lines += ["", f"## {method}", "", f"{test['rows']} test rows, never trained or selected on.", ""]
+        lines += metric_table(test)
+    (folder / "comparison.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _draw(folder: Path, config: RunConfig, fitted: dict[str, Fitted]) -> None:
+    test = prepare(config, say=lambda line: None).test
+    panels, values = [], []
+    for method, run in fitted.items():
+        evaluation, space = run.metrics["test"], run.run.space
+        if not isinstance(space, NumberGrid):
+            return  # scatter plots are for numbers; each run folder has its confusion matrix
+        decision = evaluation["decision"]
+        decided = number_decisions(run.run.score(test.bodies), space, run.run.reader_name)[decision]
+        truth = [float(target) for target in test.targets]
+        panels.append((f"{method}: {decision}", truth, decided.values.tolist()))
+        values += [(method, name, scores["mae"]) for name, scores in evaluation["decisions"].items()]
+    baseline = next(iter(fitted.values())).metrics["test"]["baseline"]
+    values += [("constant", name, scores["mae"]) for name, scores in baseline.items()]
+    side_by_side(panels, values, "mae", folder / "comparison.png")
+
+
+def main() -> None:
+    """Runs the demo of the recipe named on the command line."""
+    try:
+        run_demo(load_config(sys.argv[1] if len(sys.argv) > 1 else "recipes/demo.yaml"), Console())
+    except PredgenError as problem:
+        sys.exit(f"Error: {problem}")
+
+
+if __name__ == "__main__":
+    main()

@@ -20,6 +20,8 @@ from transformers import (
     Qwen2ForCausalLM,
 )
 
+torch.set_num_threads(1)  # tiny models lose more to the hand-over between threads than they gain
+
 CORPUS = [
     "The film was very good and I liked it a lot.",
     "A bad film, not good enough, simply terrible.",

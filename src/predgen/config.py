@@ -44,8 +44,8 @@ class DataConfig:
     eval: str | None = None  # rows to report on, never to select on; else a part of `source`
     max_rows: Positive | None = None  # a seeded sample of `source`, before it is split
     train_size: Size | None = None  # a share (≤ 1) or a number of rows; None: what dev and test leave
-    dev_size: Size = 0.1  # as train_size
-    test_size: Size = 0.1  # as train_size
+    dev_size: NonNegative = 0.1  # as train_size; not 0 unless `dev` is named
+    test_size: NonNegative = 0.1  # as train_size; 0 reports nothing
     split_seed: int = 0  # the split does not follow train.seed, so that seeds are compared on the same rows
 
 

@@ -12,7 +12,7 @@ from predgen.data.targets import decimals_of, is_number
 from predgen.errors import AnswerError
 
 GRID_POINTS = 256  # decimals are dropped until a grid has at most so many
-MOST_ANSWERS = 2000  # more are not scored exactly in one pass
+MOST_ANSWERS = 2048  # more are not scored exactly in one pass
 
 
 def infer_space(

@@ -189,6 +189,7 @@ def _from_hub(name: str, revision: str | None) -> Path:
 
 def _load(folder: Path, name: str, trust_remote_code: bool) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     import torch
+    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from transformers.utils import logging
 
@@ -197,7 +198,7 @@ def _load(folder: Path, name: str, trust_remote_code: bool) -> tuple[PreTrainedM
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, **options)
         model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, use_safetensors=True, **options)
-    except (ValueError, OSError, KeyError, ImportError, RuntimeError) as problem:
+    except (ValueError, OSError, KeyError, ImportError, RuntimeError, SafetensorError) as problem:
         raise ModelError(
             f"{name} cannot be loaded as a causal language model: {str(problem).strip().splitlines()[0]}",
             "Expected a decoder-only model with its tokenizer.",

@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from predgen.config import load_config
+from predgen.data.schema import decide_schema, read_targets
+from predgen.data.sources import Table
+from predgen.errors import DataError
+
+
+def table(rows: list[dict[str, Any]]) -> Table:
+    return Table("rows.csv", [*rows], tuple(rows[0]), "")
+
+
+def decide(rows: list[dict[str, Any]], *assignments: str) -> tuple[str, str, str]:
+    schema = decide_schema(table(rows), load_config(assignments=assignments))
+    assert len(schema.reasons) == 3
+    return schema.template, schema.target, schema.task
+
+
+def column(values: list[Any]) -> list[dict[str, Any]]:
+    return [{"text": f"some text {number}", "label": value} for number, value in enumerate(values)]
+
+
+def test_columns_are_found_by_name() -> None:
+    rows = [{"id": 1, "review": "a", "stars": v} for v in ("2.5", "3.1", "4.2")]
+    assert decide(rows) == ("{review}", "stars", "regression")
+
+
+def test_the_only_other_columns_are_taken() -> None:
+    assert decide([{"body": "x", "mood": "good"}, {"body": "y", "mood": "bad"}])[:2] == ("{body}", "mood")
+    assert decide([{"remark": "x", "label": "good"}, {"remark": "y", "label": "bad"}])[:2] == ("{remark}", "label")
+
+
+def test_a_clearly_longer_column_is_the_text() -> None:
+    rows = [{"id": f"n{n}", "passage": "a long passage of words " * 3, "label": "ab"[n % 2]} for n in range(4)]
+    assert decide(rows)[0] == "{passage}"
+
+
+def test_what_is_not_clear_is_asked_for() -> None:
+    with pytest.raises(DataError, match=r"target column is not clear: label, score\. Name it with --target"):
+        decide([{"text": "a", "label": 1, "score": 2}])
+    with pytest.raises(DataError, match=r"text column is not clear.*--text"):
+        decide([{"premise": "some words here", "claim": "some words there", "label": "a"}])
+
+
+def test_named_columns_must_be_there() -> None:
+    rows = column(["a", "b"])
+    with pytest.raises(DataError, match=r"no column 'lable' \(--target\): did you mean 'label'"):
+        decide(rows, "data.target=lable")
+    with pytest.raises(DataError, match=r"no column 'txt' \(--text\)"):
+        decide(rows, "data.text=txt")
+    with pytest.raises(DataError, match=r"no column 'b' \(--template\)"):
+        decide(rows, "data.template='{text} {b}'")
+    with pytest.raises(DataError, match="also part of the text"):
+        decide(rows, "data.template='{text} {label}'")
+
+
+def test_a_template_may_type_its_newlines() -> None:
+    assert decide(column(["a", "b"]), "data.template='A: {text}\\nB'")[0] == "A: {text}\nB"
+
+
+@pytest.mark.parametrize(
+    ("values", "task"),
+    [
+        (["pos", "neg", "pos"], "classification"),
+        ([True, False], "classification"),
+        ([0, 1, 1, 0], "classification"),
+        (["1", "2", "3"], "classification"),
+        (list(range(11)), "regression"),
+        (["1.5", "2.0", "3"], "regression"),
+        ([0.25, 0.5], "regression"),
+        (["3", "n/a", None, "4.5"], "regression"),
+    ],
+)
+def test_the_task_follows_from_the_target(values: list[Any], task: str) -> None:
+    assert decide(column(values))[2] == task
+
+
+def test_a_broken_number_column_is_not_taken_for_labels() -> None:
+    with pytest.raises(DataError, match="not in 1, first in row 30: 'x3'"):
+        decide(column([f"{n}.5" for n in range(30)] + ["x3"]))
+    with pytest.raises(DataError, match="does not look like labels"):
+        decide(column([f"free text {n}" for n in range(50)]))
+    assert decide(column([f"free text {n}" for n in range(50)]), "task=classification")[2] == "classification"
+
+
+def test_labels_are_text_and_numbers_are_finite() -> None:
+    rows = column([1, "1", 1.0, True, " yes "])
+    assert read_targets(rows, "label", "classification") == ["1", "1", "1", "true", "yes"]
+    assert read_targets(column(["1", 2, 3.5]), "label", "regression") == [1.0, 2.0, 3.5]
+
+
+@pytest.mark.parametrize("bad", [None, "", "NaN", float("nan"), float("inf"), "inf", "high"])
+def test_targets_that_are_no_numbers_are_named(bad: Any) -> None:
+    with pytest.raises(DataError, match=r"1 of 3 rows have no usable target in 'label' \(row 1: "):
+        read_targets(column([1.0, bad, 2.0]), "label", "regression")

@@ -1,0 +1,186 @@
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
+from typer.testing import CliRunner, Result
+
+from predgen.cli import app
+from predgen.errors import PredgenError
+
+WORDS = ("good", "bad", "very good", "terrible")
+FAST = ["--set", "train.max_steps=4", "--set", "train.evaluations=1", "--set", "train.learning_rate=0.01"]
+
+
+def call(*arguments: object) -> Result:
+    """Runs a command in this process; an error of ours comes out as it is."""
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    if isinstance(result.exception, PredgenError):
+        raise result.exception
+    return result
+
+
+@pytest.fixture(scope="module")
+def shop(
+    tmp_path_factory: pytest.TempPathFactory, _llama_once: PreTrainedModel, byte_level: PreTrainedTokenizerFast
+) -> Path:
+    """A tiny base, a csv of rows, and two fitted runs."""
+    folder = tmp_path_factory.mktemp("shop")
+    _llama_once.save_pretrained(folder / "base")
+    byte_level.save_pretrained(folder / "base")
+    lines = ["text,label,rating"]
+    for n in range(40):
+        lines.append(f"The film {n} was {WORDS[n % 4]},{('good', 'bad')[n % 2]},{(-1) ** n * (n % 5) / 2}")
+    (folder / "rows.csv").write_text("\n".join(lines))
+    for target in ("label", "rating"):
+        result = call(
+            "fit", folder / "rows.csv", "--text", "text", "--target", target, "--model", folder / "base",
+            "--out", folder / target, *FAST,
+        )  # fmt: skip
+        assert result.exit_code == 0, result.output
+    return folder
+
+
+def test_fit_says_what_it_decided_and_why(shop: Path, tmp_path: Path) -> None:
+    result = call(
+        "fit", shop / "rows.csv", "--target", "label", "--model", shop / "base", "--out", tmp_path / "r", *FAST
+    )
+    for words in (
+        "Text: column 'text', by its name.",
+        "Task: classification, since the target is text (2 classes).",
+        "Answers: 2 labels (good 20, bad 20).",
+        "Rows: 32 to train on, 4 dev",
+        "Best on dev: accuracy",
+        "constant: majority",
+    ):
+        assert words in result.output
+
+
+def test_a_template_over_several_columns(shop: Path, tmp_path: Path) -> None:
+    out = tmp_path / "r"
+    call("fit", shop / "rows.csv", "--template", "Film: {text}\\nRated: {rating}", "--target", "label",
+         "--method", "predictor", "--model", shop / "base", "--out", out, *FAST)  # fmt: skip
+    assert json.loads((out / "predgen.json").read_text())["template"] == "Film: {text}\nRated: {rating}"
+
+
+def test_predict_writes_a_line_a_row_and_keeps_bad_rows_in_place(shop: Path, tmp_path: Path) -> None:
+    data, out = tmp_path / "new.jsonl", tmp_path / "deep" / "out.jsonl"
+    data.write_text('{"text": "a good film"}\nnot json\n{"text": ""}\n{"other": 1}\n{"text": "bad"}\n')
+    result = call("predict", shop / "label", data, "--out", out)
+    assert "2 predictions, 3 rows with an error" in result.output
+    lines = [json.loads(line) for line in out.read_text().splitlines()]
+    assert [line["row"] for line in lines] == [0, 1, 2, 3, 4]
+    assert [sorted(line) for line in lines] == [
+        ["prediction", "probabilities", "row"],
+        ["error", "row"],
+        ["error", "row"],
+        ["error", "row"],
+        ["prediction", "probabilities", "row"],
+    ]
+    assert lines[0]["prediction"] in lines[0]["probabilities"]
+    assert "line 2 is not JSON" in lines[1]["error"]
+    assert not list(out.parent.glob("*.part"))
+
+
+def test_predicted_numbers_carry_mean_median_and_interval(shop: Path, tmp_path: Path) -> None:
+    call("predict", shop / "rating", shop / "rows.csv", "--out", tmp_path / "out.jsonl")
+    line = json.loads((tmp_path / "out.jsonl").read_text().splitlines()[7])
+    assert list(line) == ["row", "prediction", "mean", "median", "interval"]
+    assert line["row"] == 7
+    assert line["interval"][0] <= line["median"] <= line["interval"][1]
+
+
+def test_evaluate_takes_the_test_rows_of_the_runs_own_data(shop: Path, tmp_path: Path) -> None:
+    result = call("evaluate", shop / "rating", shop / "rows.csv", "--json", tmp_path / "m.json")
+    assert "its 4 test rows of 40 are scored" in result.output
+    metrics = json.loads((tmp_path / "m.json").read_text())
+    stored = json.loads((shop / "rating" / "metrics.json").read_text())["test"]
+    assert metrics["rows"] == 4
+    assert metrics["decisions"].keys() == stored["decisions"].keys()
+    for name, values in metrics["decisions"].items():
+        assert values["mae"] == pytest.approx(stored["decisions"][name]["mae"], abs=1e-5)
+    assert set(metrics["baseline"]) == {"mean", "median"}
+    assert 0 <= metrics["outside_space"] <= 1
+
+
+def test_evaluate_scores_all_of_other_data_and_warns_of_its_own(shop: Path, tmp_path: Path) -> None:
+    (tmp_path / "other.csv").write_text("text,label\nbad film,bad\ngood one,good\n")
+    call("evaluate", shop / "label", tmp_path / "other.csv", "--json", tmp_path / "m.json")
+    assert json.loads((tmp_path / "m.json").read_text())["rows"] == 2
+    assert "optimistic" in call("evaluate", shop / "label", shop / "rows.csv", "--split", "all").output
+    with pytest.raises(PredgenError, match="is not the data that this run was fitted on"):
+        call("evaluate", shop / "label", tmp_path / "other.csv", "--split", "dev")
+    (tmp_path / "odd.csv").write_text("text,label\nbad film,awful\n")
+    with pytest.raises(PredgenError, match="1 rows have a label that this run does not know, first row 0: 'awful'"):
+        call("evaluate", shop / "label", tmp_path / "odd.csv")
+    (tmp_path / "none.csv").write_text("text,lable\nbad film,bad\n")
+    with pytest.raises(PredgenError, match="no column 'label', which holds this run's target: did you mean 'lable'"):
+        call("evaluate", shop / "label", tmp_path / "none.csv")
+
+
+def test_own_dev_and_eval_rows_are_used_as_given(shop: Path, tmp_path: Path) -> None:
+    for name in ("dev", "eval"):
+        (tmp_path / f"{name}.csv").write_text("text,label\nbad film,bad\ngood one,good\nfine,good\n")
+    call("fit", shop / "rows.csv", "--target", "label", "--model", shop / "base", "--out", tmp_path / "r",
+         "--dev", tmp_path / "dev.csv", "--eval", tmp_path / "eval.csv", "--max-rows", 20, *FAST)  # fmt: skip
+    data = json.loads((tmp_path / "r" / "predgen.json").read_text())["data"]
+    assert {name: part["rows"] for name, part in data.items()} == {"train": 20, "dev": 3, "test": 3}
+
+
+def test_show_says_what_how_and_how_well(shop: Path) -> None:
+    output = call("show", shop / "rating").output
+    for words in ("regression of 'rating'", "predgen, lora rank 8", "32 train, 4 dev, 4 test", "learning_curves.png"):
+        assert words in output
+
+
+def test_models_and_data_list_source_size_and_licence() -> None:
+    models, data = call("models").output, call("data").output
+    assert all(words in models for words in ("smollm2-135m", "Apache-2.0", "93 MB"))
+    assert all(words in data for words in ("vader-tweets", "4,200", "MIT"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["fit", "nothing.csv"], "no file nothing.csv"),
+        (["fit", "{rows}", "--target", "ratting"], "did you mean 'rating'"),
+        (["fit", "{rows}"], "target column is not clear: label, rating"),
+        (["fit", "{rows}", "--target", "label", "--set", "train.lr=1"], r"train\.lr: unknown key; .*learning_rate"),
+        (["fit", "{rows}", "--target", "label", "--set", "nonsense"], "has no '='"),
+        (["fit", "{rows}", "--target", "label", "--model", "smolm2-135m"], "did you mean 'smollm2-135m'"),
+        (["fit", "{rows}", "--target", "label", "--config", "nothing.yaml"], "nothing.yaml cannot be read"),
+        (["fit", "{rows}", "--target", "label", "--task", "ranking"], "task: "),
+        (["predict", "nothing", "{rows}", "--out", "x"], "no run folder nothing"),
+        (["predict", "{run}", "{rows}", "--out", "/proc/x/y"], "cannot be written"),
+        (["evaluate", "{run}", "{rows}", "--split", "tset"], "did you mean 'test'"),
+        (["show", "{shop}"], "holds no predgen run"),
+    ],
+)
+def test_wrong_inputs_are_told_apart(shop: Path, arguments: list[str], words: str) -> None:
+    filled = [a.format(rows=shop / "rows.csv", run=shop / "label", shop=shop) for a in arguments]
+    with pytest.raises(PredgenError, match=words):
+        call(*filled)
+
+
+def test_an_error_is_one_message_on_stderr() -> None:
+    result = subprocess.run(
+        [sys.executable, "-m", "predgen.cli", "show", "nothing"], capture_output=True, text=True, timeout=60
+    )
+    assert result.returncode == 1
+    assert result.stderr.startswith("Error: There is no run folder nothing.")
+    assert "Traceback" not in result.stderr
+
+
+def test_overwrite_replaces_a_run(shop: Path, tmp_path: Path) -> None:
+    out = tmp_path / "r"
+    shutil.copytree(shop / "label", out)
+    arguments = ["fit", shop / "rows.csv", "--target", "rating", "--model", shop / "base", "--out", out, *FAST]
+    with pytest.raises(PredgenError, match="holds another run"):
+        call(*arguments)
+    call(*arguments, "--overwrite")
+    assert json.loads((out / "predgen.json").read_text())["target"] == "rating"

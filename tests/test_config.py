@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from predgen.config import RunConfig, config_from_dict, load_config
+from predgen.errors import ConfigError
+
+
+def test_yaml_and_back(tmp_path: Path) -> None:
+    config = load_config(assignments=["space.labels=[a, b]", "train.learning_rate=3e-4", "method=generator"])
+    assert config.train.learning_rate == 3e-4
+    path = tmp_path / "config.yaml"
+    path.write_text(config.to_yaml())
+    assert load_config(path) == config != RunConfig()
+    assert config_from_dict(config.to_dict()) == config
+
+
+def test_the_later_wins(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text("method: generator\ntrain:\n  epochs: 5\n  seed: 1\n")
+    config = load_config(path, ["train.epochs=6", "train.seed=2"], {"train.seed": 3, "train.epochs": None})
+    assert (config.method, config.train.epochs, config.train.seed) == ("generator", 6.0, 3)
+
+
+def test_all_problems_come_at_once_and_name_what_is_known() -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_config(assignments=["train.epoch=3", "peft.rank=0", "trian.seed=1", "sampling.mode=coin"])
+    message = str(caught.value)
+    assert "4 problem(s)" in message
+    assert "train.epoch: unknown key; did you mean 'epochs'" in message
+    assert "trian: unknown key; did you mean 'train'" in message
+    assert "peft.rank: Input should be greater than 0; found 0" in message
+    assert "sampling.mode: Input should be 'token' or 'sequence'" in message
+
+
+@pytest.mark.parametrize(("content", "words"), [("a: [", "is not YAML"), ("- 1", "holds a list")])
+def test_files_that_are_no_settings(tmp_path: Path, content: str, words: str) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(content)
+    with pytest.raises(ConfigError, match=words):
+        load_config(path)

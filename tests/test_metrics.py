@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from predgen.errors import ConfigError
+from predgen.metrics import (
+    baseline_metrics,
+    better,
+    check_metric,
+    classification_metrics,
+    interval_metrics,
+    regression_metrics,
+)
+
+
+def test_classification_by_hand() -> None:
+    probabilities = np.array([[0.9, 0.1], [0.6, 0.4], [0.3, 0.7], [0.2, 0.8]])
+    scores = classification_metrics(["a", "a", "a", "b"], ["a", "a", "b", "b"], probabilities, ["a", "b"])
+    assert scores["accuracy"] == 0.75
+    assert scores["macro_f1"] == pytest.approx((0.8 + 2 / 3) / 2)  # a: P 1, R 2/3; b: P 1/2, R 1
+    assert scores["log_loss"] == pytest.approx(-(math.log(0.9) + math.log(0.6) + math.log(0.3) + math.log(0.8)) / 4)
+    # one row a bin: |1 − .9|, |1 − .6|, |0 − .7|, |1 − .8|
+    assert scores["ece"] == pytest.approx((0.1 + 0.4 + 0.7 + 0.2) / 4)
+
+
+def test_rows_of_one_bin_are_averaged_before_they_are_compared() -> None:
+    probabilities = np.array([[0.95, 0.05], [0.95, 0.05]])
+    scores = classification_metrics(["a", "b"], ["a", "a"], probabilities, ["a", "b"])
+    assert scores["ece"] == pytest.approx(0.45)  # accuracy ½ against confidence .95
+
+
+def test_a_label_that_truth_lacks_does_not_matter() -> None:
+    probabilities = np.array([[0.5, 0.25, 0.25]])
+    scores = classification_metrics(["a"], ["a"], probabilities, ["a", "b", "c"])
+    assert scores["log_loss"] == pytest.approx(math.log(2))
+    assert scores["macro_f1"] == 1.0
+
+
+def test_regression_by_hand() -> None:
+    scores = regression_metrics([1.0, 2.0, 3.0], [1.0, 3.0, 5.0])
+    assert scores["mae"] == pytest.approx(1.0)
+    assert scores["mse"] == pytest.approx(5 / 3)
+    assert scores["rmse"] == pytest.approx(math.sqrt(5 / 3))
+    assert scores["r2"] == pytest.approx(1 - 5 / 2)
+    assert scores["pearson"] == pytest.approx(1.0)
+    assert scores["spearman"] == pytest.approx(1.0)
+
+
+def test_ties_share_their_rank() -> None:
+    assert regression_metrics([1, 2, 3, 4], [1, 2, 2, 3])["spearman"] == pytest.approx(0.9486833)
+
+
+def test_a_constant_has_no_correlation() -> None:
+    scores = regression_metrics([1.0, 2.0, 4.0], [0.3, 0.3, 0.3])
+    assert math.isnan(scores["pearson"])
+    assert math.isnan(scores["spearman"])
+    assert math.isnan(regression_metrics([1.0, 1.0], [1.0, 2.0])["r2"])
+
+
+def test_intervals_count_their_ends() -> None:
+    scores = interval_metrics([1.0, 2.0, 3.0], [1.0, 2.5, 0.0], [2.0, 3.5, 3.0])
+    assert scores["coverage"] == pytest.approx(2 / 3)
+    assert scores["width"] == pytest.approx(5 / 3)
+
+
+def test_baselines_come_from_the_training_targets() -> None:
+    numbers = baseline_metrics({"mean": 2.0, "median": 1.0}, [1.0, 3.0])
+    assert (numbers["mean"]["mae"], numbers["median"]["mse"]) == (1.0, 2.0)
+    classes = baseline_metrics({"shares": {"a": 0.75, "b": 0.25}}, ["a", "b"])["majority"]
+    assert classes["accuracy"] == 0.5
+    assert classes["log_loss"] == pytest.approx(-(math.log(0.75) + math.log(0.25)) / 2)
+
+
+def test_nan_loses_to_any_number() -> None:
+    assert better("mae", 1.0, 2.0)
+    assert better("pearson", 0.2, 0.1)
+    assert better("pearson", -1.0, math.nan)
+    assert not better("pearson", math.nan, -1.0)
+
+
+def test_a_metric_of_the_other_task_is_refused() -> None:
+    with pytest.raises(ConfigError, match="accuracy, ece, log_loss, macro_f1"):
+        check_metric("mae", "classification")

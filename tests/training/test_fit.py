@@ -1,0 +1,386 @@
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from peft import PeftModel
+from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
+
+import predgen
+from predgen.config import load_config
+from predgen.data.batches import pad_prompts
+from predgen.errors import ConfigError, ModelError, PredgenError, RunFolderError
+from predgen.prediction import LabelPrediction, NumberPrediction, RowError, score_prompts
+from predgen.training import fit as fit_module
+from predgen.training.fit import Fitted, fit
+
+WORDS = ["good", "very good", "bad", "terrible", "not good", "liked it", "simply bad"]
+METHODS = ("predgen", "generator", "predictor")
+TASKS = ("classification", "regression")
+
+
+def rows(count: int = 48) -> list[dict[str, object]]:
+    made = []
+    for number in range(count):
+        words = WORDS[number % len(WORDS)]
+        positive = words in ("good", "very good", "liked it")
+        rating = round((1 if positive else -1) * (1 + number % 5 * 0.3), 1)
+        made.append(
+            {"text": f"The film {number} was {words}", "label": "good" if positive else "bad", "rating": rating}
+        )
+    return made
+
+
+@pytest.fixture(scope="session")
+def workshop(
+    tmp_path_factory: pytest.TempPathFactory, _llama_once: PreTrainedModel, byte_level: PreTrainedTokenizerFast
+) -> Path:
+    """A tiny base on disk, rows on disk, and a cache of its own."""
+    folder = tmp_path_factory.mktemp("workshop")
+    _llama_once.save_pretrained(folder / "base")
+    byte_level.save_pretrained(folder / "base")
+    (folder / "rows.jsonl").write_text("\n".join(map(json.dumps, rows())))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def fitted(workshop: Path) -> Callable[..., Fitted]:
+    """Fits a method on a task, once a session for the same request."""
+    made: dict[tuple[str, ...], Fitted] = {}
+
+    def make(method: str, task: str, *assignments: str) -> Fitted:
+        key = (method, task, *assignments)
+        if key not in made:
+            config = load_config(
+                assignments=[
+                    f"method={method}",
+                    f"data.source={workshop / 'rows.jsonl'}",
+                    f"data.target={'label' if task == 'classification' else 'rating'}",
+                    "data.text=text",
+                    "data.dev_size=8",
+                    "data.test_size=10",
+                    f"model.name={workshop / 'base'}",
+                    f"out={workshop / '-'.join([method, task, str(len(made))])}",
+                    "train.epochs=2",
+                    "train.batch_size=5",
+                    "train.evaluations=3",
+                    "train.learning_rate=0.01",
+                    *assignments,
+                ]
+            )
+            made[key] = fit(config, say=lambda line: None)
+        return made[key]
+
+    return make
+
+
+@pytest.fixture(params=METHODS)
+def method(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+@pytest.fixture(params=TASKS)
+def task(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+def test_the_run_folder_holds_what_it_says(fitted: Callable[..., Fitted], method: str, task: str) -> None:
+    run = fitted(method, task)
+    found = {path.name for path in run.folder.iterdir()}
+    expected = {
+        "predgen.json",
+        "config.yaml",
+        "splits.json",
+        "metrics.json",
+        "metrics.jsonl",
+        "README.md",
+        "adapter_model.safetensors",
+        "adapter_config.json",
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "figures",
+    }
+    assert found == expected | (set() if method == "generator" else {"director.safetensors"})
+    assert len(list((run.folder / "figures").glob("*.png"))) == 2
+    metrics = json.loads((run.folder / "metrics.json").read_text())
+    assert metrics["test"]["rows"] == 10
+    assert json.loads((run.folder / "adapter_config.json").read_text())["base_model_name_or_path"] == str(
+        run.run.record.config["model"]["name"]
+    )
+
+
+def test_predictions_have_their_form_and_stay_in_the_space(
+    fitted: Callable[..., Fitted], method: str, task: str
+) -> None:
+    run = fitted(method, task).run
+    predictions = run.predict(["The film was good", {"text": "bad"}, {"text": " "}, {"title": "x"}])
+    assert [prediction.row for prediction in predictions] == [0, 1, 2, 3]
+    assert isinstance(predictions[2], RowError)
+    assert "no column 'text'" in predictions[3].error
+    for prediction in predictions[:2]:
+        if task == "classification":
+            assert isinstance(prediction, LabelPrediction)
+            assert prediction.prediction in ("good", "bad")
+            assert sum(prediction.probabilities.values()) == pytest.approx(1.0)
+        else:
+            assert isinstance(prediction, NumberPrediction)
+            assert -3 <= prediction.prediction <= 3
+            assert prediction.interval[0] <= prediction.median <= prediction.interval[1]
+            if method == "predictor":
+                assert prediction.mean == prediction.median == prediction.prediction
+
+
+def test_a_moved_folder_predicts_the_same(
+    fitted: Callable[..., Fitted], method: str, task: str, tmp_path: Path
+) -> None:
+    run = fitted(method, task)
+    moved = tmp_path / "moved"
+    shutil.copytree(run.folder, moved)
+    texts = [str(row["text"]) for row in rows(9)]
+    before, after = run.run.predict(texts), predgen.load(moved).predict(texts)
+    assert before == after
+
+
+def test_plain_peft_reads_the_adapter(fitted: Callable[..., Fitted], workshop: Path, method: str) -> None:
+    run = fitted(method, "regression")
+    plain = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(workshop / "base"), run.folder).eval()
+    ids = torch.tensor([[5, 6, 7, 8]])
+    with torch.no_grad():
+        ours = run.run.method.writer.lm(ids).logits
+        assert torch.allclose(plain(ids).logits, ours, atol=1e-5)
+        with plain.disable_adapter():
+            assert not torch.allclose(plain(ids).logits, ours, atol=1e-3)  # it did learn something
+
+
+def test_a_changed_base_is_refused(
+    fitted: Callable[..., Fitted], workshop: Path, tmp_path: Path, llama: PreTrainedModel
+) -> None:
+    run = fitted("generator", "regression")
+    moved, base = tmp_path / "moved", tmp_path / "base"
+    shutil.copytree(run.folder, moved)
+    shutil.copytree(workshop / "base", base)
+    with torch.no_grad():
+        llama.get_input_embeddings().weight[3] += 0.5
+    llama.save_pretrained(base)
+    record = json.loads((moved / "predgen.json").read_text())
+    record["config"]["model"]["name"] = str(base)
+    (moved / "predgen.json").write_text(json.dumps(record))
+    with pytest.raises(RunFolderError, match="This run was trained on one with"):
+        predgen.load(moved)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("predgen.json", "{nonsense", "is damaged"),
+        ("predgen.json", '{"format_version": 99}', "format version 99"),
+        ("predgen.json", '{"format_version": 1}', "missing"),
+        ("adapter_model.safetensors", "nonsense", "damaged or incomplete"),
+        ("director.safetensors", "nonsense", "damaged or incomplete"),
+        ("director.safetensors", None, "expected"),
+        ("tokenizer.json", "nonsense", "damaged or incomplete"),
+    ],
+)
+def test_a_damaged_run_is_refused(
+    fitted: Callable[..., Fitted], tmp_path: Path, name: str, content: str | None, words: str
+) -> None:
+    moved = tmp_path / "moved"
+    shutil.copytree(fitted("predgen", "regression").folder, moved)
+    if content is None:
+        (moved / name).unlink()
+    else:
+        (moved / name).write_text(content)
+    with pytest.raises(RunFolderError, match=words):
+        predgen.load(moved)
+
+
+def test_foreign_folders_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(RunFolderError, match="no run folder"):
+        predgen.load(tmp_path / "nothing")
+    with pytest.raises(RunFolderError, match="holds no predgen run"):
+        predgen.load(tmp_path)
+    (tmp_path / "config.yaml").touch()
+    with pytest.raises(RunFolderError, match="unfinished run"):
+        predgen.load(tmp_path)
+
+
+def test_the_gold_answer_cannot_reach_the_evaluation(
+    fitted: Callable[..., Fitted], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Everything the models read while dev is scored is the dev prompts; shuffled targets change no score."""
+    seen: list[list[list[int]]] = []
+
+    def spy(method: torch.nn.Module, prompts: list[list[int]], batch_size: int) -> object:
+        seen.append([list(prompt) for prompt in prompts])
+        return score_prompts(method, prompts, batch_size)
+
+    monkeypatch.setattr(fit_module, "score_prompts", spy)
+    run = fitted("predgen", "regression", "train.seed=77")
+    decode = run.run.tokenizer.decode
+    assert len(seen) == 3
+    for prompt in seen[0]:
+        text = decode(prompt)
+        assert text.startswith("The film") and text.endswith("\nAnswer:")
+    bodies = [str(row["text"]) for row in rows(6)]
+    truth = [float(row["rating"]) for row in rows(6)]
+    scores = run.run.score(bodies)
+    one, other = (run.run.evaluate_scores(bodies, run.run.score(bodies), t) for t in (truth, truth[::-1]))
+    assert one.decisions != other.decisions  # the metrics follow the targets
+    assert torch.equal(scores.log_posterior, run.run.score(bodies).log_posterior)  # the scores never see them
+
+
+def test_training_evaluation_and_prediction_agree(fitted: Callable[..., Fitted], task: str) -> None:
+    run = fitted("predgen", task)
+    splits = json.loads((run.folder / "splits.json").read_text())
+    data = rows()
+    chosen = [data[number] for number in splits["dev"]["rows"]]
+    target = "label" if task == "classification" else "rating"
+    evaluation = run.run.evaluate(chosen, [row[target] for row in chosen])
+    best = run.metrics["dev"]
+    assert evaluation.decisions[best["decision"]][best["metric"]] == pytest.approx(best["value"], abs=1e-5)
+
+
+def test_batch_size_and_order_change_no_score(fitted: Callable[..., Fitted], method: str, task: str) -> None:
+    run = fitted(method, task).run
+    prompts = [run.encoder(run.body(str(row["text"]))).ids for row in rows(7)]
+    one, seven = (score_prompts(run.method, prompts, size) for size in (1, 7))
+    for alone, together in zip(one, seven, strict=True):
+        assert (alone is None) == (together is None)
+        if alone is not None:
+            assert torch.allclose(alone.double(), together.double(), atol=1e-4)
+
+
+def test_left_and_right_padding_agree(fitted: Callable[..., Fitted]) -> None:
+    """Padding the prompts to any width, with any id, is the same."""
+    method = fitted("predgen", "regression").run.method
+    batch = pad_prompts([[5, 6, 7], [8, 9, 10, 11, 12]])
+    wide = (
+        torch.nn.functional.pad(batch.prompt_ids, (4, 0), value=3),
+        torch.nn.functional.pad(batch.prompt_mask, (4, 0)),
+    )
+    one, other = method.score(*batch), method.score(*wide)
+    assert torch.allclose(one.log_posterior, other.log_posterior, atol=1e-4)
+    assert torch.allclose(one.value, other.value, atol=1e-4)
+
+
+def test_predict_proba_sums_to_one(fitted: Callable[..., Fitted], task: str) -> None:
+    run = fitted("generator", task).run
+    probabilities = run.predict_proba(["The film was good", "bad"])
+    assert probabilities.shape == (2, len(run.space.texts))
+    assert np.allclose(probabilities.sum(axis=1), 1, atol=1e-5)
+    with pytest.raises(PredgenError, match="no distribution"):
+        fitted("predictor", "regression").run.predict_proba(["a"])
+
+
+def test_the_same_seed_gives_the_same_run(fitted: Callable[..., Fitted]) -> None:
+    one = fitted("predgen", "regression")
+    again = fitted("predgen", "regression", "train.seed=0")
+    other = fitted("predgen", "regression", "train.seed=1")
+    read = [(run.folder / "adapter_model.safetensors").read_bytes() for run in (one, again, other)]
+    assert read[0] == read[1] != read[2]
+
+
+def test_accumulating_two_batches_of_four_is_one_batch_of_eight(fitted: Callable[..., Fitted]) -> None:
+    common = ("train.max_steps=3", "train.evaluations=1", "data.train_size=24")
+    whole = fitted("predgen", "regression", "train.batch_size=8", *common)
+    halves = fitted("predgen", "regression", "train.batch_size=4", "train.accumulate=2", *common)
+    for (name, one), other in zip(
+        whole.run.method.named_parameters(), dict(halves.run.method.named_parameters()).values(), strict=True
+    ):
+        assert torch.allclose(one, other, atol=2e-5), name
+
+
+def test_the_best_checkpoint_is_kept(fitted: Callable[..., Fitted]) -> None:
+    run = fitted("predgen", "regression")
+    lines = [json.loads(line) for line in (run.folder / "metrics.jsonl").read_text().splitlines()]
+    dev = [line for line in lines if line["event"] == "dev"]
+    assert run.metrics["dev"]["value"] == min(line["value"] for line in dev)
+    assert run.run.record.best_step == min(dev, key=lambda line: line["value"])["step"]
+    train = [line for line in lines if line["event"] == "train"]
+    assert {"writer_loss", "sampling_probability", "rows_per_second"} <= train[-1].keys()
+    assert train[-1]["sampling_probability"] == 1.0
+
+
+def test_an_output_folder_in_use_is_refused(fitted: Callable[..., Fitted], tmp_path: Path) -> None:
+    run = fitted("generator", "classification")
+    config = load_config(run.folder / "config.yaml")
+    with pytest.raises(RunFolderError, match=r"holds another run.*--overwrite"):
+        fit(config, say=lambda line: None)
+    assert (run.folder / "predgen.json").exists()
+    (tmp_path / "thesis.txt").touch()
+    with pytest.raises(RunFolderError, match="not a run's"):
+        fit(replace(config, out=str(tmp_path)), overwrite=True, say=lambda line: None)
+    assert (tmp_path / "thesis.txt").exists()
+
+
+def test_the_saved_config_repeats_the_run(fitted: Callable[..., Fitted], tmp_path: Path) -> None:
+    run = fitted("generator", "classification")
+    again = fit(replace(load_config(run.folder / "config.yaml"), out=str(tmp_path / "again")), say=lambda line: None)
+    assert (again.folder / "adapter_model.safetensors").read_bytes() == (
+        run.folder / "adapter_model.safetensors"
+    ).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("assignment", "words"),
+    [
+        ("method=oracle", "Unknown method 'oracle'.*generator, predgen, predictor"),
+        ("loss=huber", "Unknown loss 'huber'.*wdal_released"),
+        ("peft.method=dora2", "Unknown PEFT method 'dora2'.*lora"),
+        ("director.kind=mean", "does not read a regression"),
+        ("train.metric=accuracy", "no metric of a regression"),
+        ("data.dev_size=0", "0 dev rows"),
+        ("peft.target_modules=nothing_such", "does not fit this model"),
+        ("data.source=null", "No data was named"),
+    ],
+)
+def test_settings_that_do_not_fit_are_refused_before_anything_is_written(
+    fitted: Callable[..., Fitted], tmp_path: Path, assignment: str, words: str
+) -> None:
+    base = fitted("predgen", "regression").folder / "config.yaml"
+    out = tmp_path / "out"
+    with pytest.raises(ConfigError, match=words):
+        fit(load_config(base, [f"out={out}", "director.kind=null", "train.metric=null", assignment]), say=print)
+    assert not (out / "predgen.json").exists()
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(fitted: Callable[..., Fitted], tmp_path: Path) -> None:
+    base = fitted("predgen", "regression").folder / "config.yaml"
+    with pytest.raises(ModelError, match=r"loss became (nan|inf).*rows \["):
+        fit(load_config(base, [f"out={tmp_path / 'o'}", "train.learning_rate=1e30", "train.warmup=0"]), say=print)
+    assert not (tmp_path / "o" / "predgen.json").exists()
+
+
+def test_early_stopping_stops(fitted: Callable[..., Fitted]) -> None:
+    run = fitted(
+        "predgen",
+        "regression",
+        "train.patience=1",
+        "train.epochs=40",
+        "train.evaluations=40",
+        "train.learning_rate=1e-9",
+    )
+    last = [json.loads(line) for line in (run.folder / "metrics.jsonl").read_text().splitlines()][-1]
+    assert last["step"] < run.run.record.total_steps
+
+
+def test_long_prompts_are_cut_aloud(workshop: Path, tmp_path: Path) -> None:
+    said: list[str] = []
+    config = load_config(
+        assignments=[
+            f"data.source={workshop / 'rows.jsonl'}",
+            "data.target=label",
+            "prompt.max_tokens=7",
+            f"model.name={workshop / 'base'}",
+            f"out={tmp_path / 'run'}",
+            "train.max_steps=1",
+        ]
+    )
+    fit(config, say=said.append)
+    assert any("training prompts are longer than 7 tokens" in line for line in said)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import warnings
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,7 +22,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-out = Console()
+# Off a terminal rich assumes 80 columns, which folds the tables of a log or a pipe.
+out = Console(width=None if sys.stdout.isatty() else 140)
 
 
 @app.command()
@@ -246,6 +248,8 @@ def _say(line: str) -> None:
 
 def main() -> None:
     """Runs the command line; an error that a user can mend is one message on stderr, exit status 1."""
+    # peft 0.21 asks transformers 5.23 for an attribute by its old name; nothing that a user could change.
+    warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*")
     try:
         app()
     except PredgenError as problem:

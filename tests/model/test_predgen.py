@@ -54,8 +54,11 @@ def build(
         "numbers": lambda: ValueDirector(writer.hidden_size, 0.1, 1.7),
         "ordered": OrderedPenalty,
     }
+    director = directors[kind]()
+    for parameter in director.parameters():  # heads start at zero too
+        nn.init.normal_(parameter, std=0.5)
     schedule = LinearSchedule(probability, probability, 1)
-    return PredGen(writer, table, directors[kind](), joint_loss(loss), schedule, mode, history, seed=5).double()
+    return PredGen(writer, table, director, joint_loss(loss), schedule, mode, history, seed=5).double()
 
 
 def batch(tokenizer: PreTrainedTokenizerFast, gold: list[int] = GOLD) -> dict[str, torch.Tensor]:
@@ -184,6 +187,7 @@ def test_a_predictor_does_not_see_padding(
 ) -> None:
     torch.manual_seed(0)
     method = Predictor(Writer(tiny_model), "classification", 3, pooling).eval()
+    nn.init.normal_(method.output.linear.weight)
     if pooling == "attention":
         nn.init.normal_(method.pool.query)
     inputs = batch(byte_level)
@@ -195,8 +199,7 @@ def test_a_predictor_does_not_see_padding(
 
 def test_predictor_losses_by_hand(llama: PreTrainedModel, byte_level: PreTrainedTokenizerFast) -> None:
     method = Predictor(Writer(llama), "regression", 1, "last", mean=2.0, spread=4.0)
-    nn.init.zeros_(method.output.weight)
-    nn.init.constant_(method.output.bias, 0.5)
+    nn.init.constant_(method.output.linear.bias, 0.5)
     inputs = batch(byte_level)
     inputs["target"] = torch.tensor([2.0, 4.0, 6.0, -2.0])  # 0, ½, 1, −1 standardised, against ½
     output = method(**inputs, step=0)

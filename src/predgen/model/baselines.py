@@ -10,7 +10,7 @@ from predgen.answers.tables import AnswerTable
 from predgen.config import Pooling, Task
 from predgen.decoding.generate import generate_freely
 from predgen.decoding.score import score_trie
-from predgen.model.director import mean_state
+from predgen.model.director import Head, mean_state
 from predgen.model.losses import masked_mean, token_losses
 from predgen.model.outputs import Scores, StepOutput
 from predgen.model.sampling import gold_history
@@ -122,7 +122,7 @@ class Predictor(nn.Module):
         super().__init__()
         self.writer, self.task = writer, task
         self.pool = build_pool(pooling, writer.hidden_size)
-        self.output = nn.Linear(writer.hidden_size, outputs)
+        self.output = Head(writer.hidden_size, outputs)
         self.mean, self.spread = mean, spread
 
     def forward(

@@ -36,6 +36,30 @@ class Director(Protocol):
         ...
 
 
+class Head(nn.Module):
+    """A linear layer on a pooled state that is brought to zero mean and unit variance first; it starts at zero.
+
+    At a language model's own scale (SmolLM2's states: norm 47, single features beyond 20) one optimizer step moves a
+    head's output by a standard deviation of the target, and its gradient drowns the writer's in the clipped norm.
+
+    Args:
+        hidden_size: d.
+        outputs: How many numbers it gives.
+    """
+
+    def __init__(self, hidden_size: int, outputs: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(hidden_size, outputs)
+        # From zero, every row starts at even odds or at the target's mean, and the first loss is a known number.
+        nn.init.zeros_(self.linear.weight)
+        nn.init.zeros_(self.linear.bias)
+
+    def forward(self, pooled: Tensor) -> Tensor:
+        """(B, d) → (B, outputs)."""
+        output: Tensor = self.linear(functional.layer_norm(pooled, pooled.shape[-1:]))
+        return output
+
+
 def mean_state(states: Tensor, mask: Tensor) -> Tensor:
     """The mean of the real tokens' states, in float32 at least: (B, T, d), (B, T) → (B, d)."""
     wide = states if states.dtype == torch.float64 else states.float()
@@ -53,7 +77,7 @@ class ClassDirector(nn.Module):
 
     def __init__(self, hidden_size: int, classes: int) -> None:
         super().__init__()
-        self.output = nn.Linear(hidden_size, classes)
+        self.output = Head(hidden_size, classes)
 
     def class_logits(self, states: Tensor, mask: Tensor) -> Tensor:
         """(B, K) logits."""
@@ -83,7 +107,7 @@ class ValueDirector(nn.Module):
 
     def __init__(self, hidden_size: int, mean: float, spread: float) -> None:
         super().__init__()
-        self.output = nn.Linear(hidden_size, 1)
+        self.output = Head(hidden_size, 1)
         self.mean, self.spread = mean, spread
 
     def class_logits(self, states: Tensor, mask: Tensor) -> None:

@@ -1,0 +1,132 @@
+"""Two ratios: sampling at every step over teacher forcing, and scoring a whole answer space over a pooled head.
+
+    python benchmarks/steps.py [--rounds 7] [--json FILE]
+
+SmolLM2-135M, LoRA r = 8 on all linear layers, float32, answers like "+2.7" (81 of them). All cases run in one process
+on the same batch, in an order shuffled anew each round, after one round that is not counted; absolute times say more of
+the machine than of the code, so ratios of medians are what to quote.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from predgen.answers.spaces import NumberGrid
+from predgen.answers.tables import AnswerTable
+from predgen.answers.trie import build_trie
+from predgen.config import PeftConfig
+from predgen.model.baselines import Generator, Predictor
+from predgen.model.bases import load_base
+from predgen.model.director import ValueDirector
+from predgen.model.losses import wdal_released
+from predgen.model.predgen import PredGen
+from predgen.model.sampling import LinearSchedule
+from predgen.model.writer import Writer
+from predgen.peft_methods import peft_method
+
+SHAPES = ((8, 64), (16, 128))  # rows, prompt tokens
+
+
+def batch(rows: int, tokens: int) -> dict[str, Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    return {
+        "prompt_ids": torch.randint(100, 40_000, (rows, tokens), generator=generator),
+        "prompt_mask": torch.ones(rows, tokens, dtype=torch.long),
+        "answer_index": torch.randint(0, 81, (rows,), generator=generator),
+        "target": torch.randn(rows, generator=generator),
+        "row_ids": torch.arange(rows),
+    }
+
+
+def build_cases(rows: int, tokens: int) -> dict[str, Callable[[], None]]:
+    base = load_base("smollm2-135m")
+    table = AnswerTable(build_trie(NumberGrid(-4, 4, 1), base.tokenizer, "\nSentiment:"))
+    writer = Writer(peft_method("lora").build(base.model, PeftConfig()))
+    inputs = batch(rows, tokens)
+
+    def predgen(probability: float) -> PredGen:
+        director = ValueDirector(writer.hidden_size, 0.0, 1.0)
+        schedule = LinearSchedule(probability, probability, 1)
+        return PredGen(writer, table, director, wdal_released, schedule, "token", "any", seed=0)
+
+    def step(method: nn.Module) -> Callable[[], None]:
+        parameters = [parameter for parameter in method.parameters() if parameter.requires_grad]
+
+        def run() -> None:
+            method.train()
+            method(**inputs, step=1).loss.backward()
+            for parameter in parameters:
+                parameter.grad = None
+
+        return run
+
+    def score(method: nn.Module) -> Callable[[], None]:
+        def run() -> None:
+            method.eval()
+            method.score(inputs["prompt_ids"], inputs["prompt_mask"])
+
+        return run
+
+    head = Predictor(writer, "regression", 1, "last")
+    return {
+        "train: predgen, teacher forcing": step(predgen(0.0)),
+        "train: predgen, sampling at every step": step(predgen(1.0)),
+        "train: pooled head": step(head),
+        "score: pooled head": score(head),
+        "score: exact posterior over 81 answers": score(Generator(writer, table)),
+        "score: posterior and director": score(predgen(0.0)),
+    }
+
+
+def measure(rows: int, tokens: int, rounds: int) -> list[dict[str, object]]:
+    cases, times = build_cases(rows, tokens), {}
+    names = list(cases)
+    for number in range(rounds + 1):
+        random.Random(number).shuffle(names)
+        for name in names:
+            started = time.perf_counter()
+            cases[name]()
+            if number:
+                times.setdefault(name, []).append(time.perf_counter() - started)
+    reference = {"train": "train: predgen, teacher forcing", "score": "score: pooled head"}
+    records = []
+    for name in cases:
+        middle = statistics.median(times[name])
+        against = statistics.median(times[reference[name.partition(":")[0]]])
+        records.append(
+            {
+                "case": f"batch {rows}, prompt {tokens}",
+                "system": name,
+                "median_s": round(middle, 4),
+                "min_s": round(min(times[name]), 4),
+                "max_s": round(max(times[name]), 4),
+                "ratio": round(middle / against, 3),
+            }
+        )
+    return records
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    records = [record for shape in SHAPES for record in measure(*shape, arguments.rounds)]
+    for record in records:
+        print("{case:22} {system:42} {median_s:7.3f} s  ({min_s:.3f}–{max_s:.3f})  ratio {ratio:.2f}".format(**record))
+    if arguments.json:
+        settings = {"threads": torch.get_num_threads(), "rounds": arguments.rounds, "torch": torch.__version__}
+        arguments.json.write_text(json.dumps({"settings": settings, "records": records}, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

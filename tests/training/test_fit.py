@@ -293,7 +293,8 @@ def test_accumulating_two_batches_of_four_is_one_batch_of_eight(fitted: Callable
     for (name, one), other in zip(
         whole.run.method.named_parameters(), dict(halves.run.method.named_parameters()).values(), strict=True
     ):
-        assert torch.allclose(one, other, atol=2e-5), name
+        # By norm: where a gradient is nothing but rounding, Adam makes a whole step of it, this way or that.
+        assert (one - other).norm() <= 1e-3 * other.norm(), name
 
 
 def test_the_best_checkpoint_is_kept(fitted: Callable[..., Fitted]) -> None:

@@ -16,6 +16,11 @@ from rich.table import Table
 
 from predgen.errors import PredgenError
 
+# Only here: a settings file or a run folder from elsewhere must not be able to switch it on.
+TrustRemoteCode = Annotated[
+    bool, typer.Option("--trust-remote-code", help="Run code that comes with the model; only if you trust it.")
+]
+
 app = typer.Typer(
     help="Labels and numbers from text, by generating them with a fine-tuned language model.",
     no_args_is_help=True,
@@ -47,9 +52,7 @@ def fit(
         list[str] | None, typer.Option("--set", help="Any setting: train.batch_size=8. Repeatable.")
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a run in the output folder.")] = False,
-    trust_remote_code: Annotated[
-        bool, typer.Option("--trust-remote-code", help="Run code that comes with the model.")
-    ] = False,
+    trust_remote_code: TrustRemoteCode = False,
 ) -> None:
     """Train on rows of text and write a run folder."""
     from predgen.config import load_config
@@ -68,7 +71,6 @@ def fit(
             "task": task,
             "method": method,
             "model.name": model,
-            "model.trust_remote_code": trust_remote_code or None,
             "peft.method": peft,
             "out": out_folder,
             "train.epochs": epochs,
@@ -77,7 +79,7 @@ def fit(
     )
     from predgen.training.fit import fit as run_fit
 
-    fitted = run_fit(settings, overwrite=overwrite, say=_say)
+    fitted = run_fit(settings, overwrite=overwrite, say=_say, trust_remote_code=trust_remote_code)
     dev_result = fitted.metrics["dev"]
     _say(
         f"Best on dev: {dev_result['metric']} {dev_result['value']:.4f} at step {dev_result['step']}, "
@@ -94,6 +96,7 @@ def predict(
     data: Annotated[str, typer.Argument(help="Rows to predict, as for fit.")],
     out_file: Annotated[str, typer.Option("--out", help="JSON lines to write, one object a row, in order.")],
     batch_size: Annotated[int, typer.Option(help="Rows a pass.")] = 32,
+    trust_remote_code: TrustRemoteCode = False,
 ) -> None:
     """Predict every row of a table."""
     from predgen.data.sources import BadRow, read_table
@@ -104,7 +107,7 @@ def predict(
     from predgen.prediction import RowError, to_json
     from predgen.run import load
 
-    loaded = load(run, batch_size)
+    loaded = load(run, batch_size, trust_remote_code)
     with counting("rows", len(table.rows)) as progress:
         bad = {number: row.reason for number, row in enumerate(table.rows) if isinstance(row, BadRow)}
         # A row that could not be read goes in as one without columns and comes out as an error of its own.
@@ -130,15 +133,19 @@ def evaluate(
         str, typer.Option(help="Rows of the data the run was fitted on: auto (its test rows), test, dev, train, all.")
     ] = "auto",
     batch_size: Annotated[int, typer.Option(help="Rows a pass.")] = 32,
+    trust_remote_code: TrustRemoteCode = False,
 ) -> None:
     """Score a run on rows with targets, under every decision, beside a constant prediction."""
     from predgen.evaluate import evaluate_source
     from predgen.progress import counting
+    from predgen.run import load
     from predgen.training.run_folder import write_json
 
     target = _writable(json_file) if json_file else None
     with counting("rows", None) as progress:
-        evaluation = evaluate_source(run, data, split, batch_size, _say, progress)
+        evaluation = evaluate_source(
+            Path(run), lambda: load(run, batch_size, trust_remote_code), data, split, _say, progress
+        )
     _print_evaluation(evaluation.to_json(), f"rows of {data}")
     if target:
         write_json(target, evaluation.to_json())

@@ -73,7 +73,6 @@ class ModelConfig:
 
     name: str = "smollm2-135m"  # a name that `predgen models` lists, a hub id, or a local path
     revision: str | None = None  # of a hub id
-    trust_remote_code: bool = False  # run code that comes with the model; only if you trust it
 
 
 @dataclass(frozen=True, config=_STRICT)

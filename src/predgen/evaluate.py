@@ -11,17 +11,17 @@ from predgen.data.schema import read_targets
 from predgen.data.sources import Table, read_table
 from predgen.errors import DataError, nearest
 from predgen.evaluation import Evaluation
-from predgen.run import Run, load
+from predgen.run import Run
 from predgen.training.run_folder import SPLITS, read_json
 
 SPLIT_NAMES = ("auto", "train", "dev", "test", "all")
 
 
 def evaluate_source(
-    run_folder: str,
+    folder: Path,
+    load_run: Callable[[], Run],
     source: str,
     split: str,
-    batch_size: int,
     say: Callable[[str], None],
     progress: Callable[[int], None],
 ) -> Evaluation:
@@ -31,10 +31,10 @@ def evaluate_source(
     selected on; of other data it takes all.
 
     Args:
-        run_folder: The run.
+        folder: The run folder.
+        load_run: Loads it; called once the rows are known to be there.
         source: A file or a named source.
         split: One of `SPLIT_NAMES`.
-        batch_size: Rows a pass.
         say: Takes one line at a time.
         progress: Called with the number of rows done after each pass.
 
@@ -45,10 +45,10 @@ def evaluate_source(
     if split not in SPLIT_NAMES:
         raise DataError(f"Unknown split {split!r}:", nearest(split, SPLIT_NAMES))
     table = read_table(source)
-    numbers, note = _choose(Path(run_folder), table, split)
+    numbers, note = _choose(folder, table, split)
     if note:
         say(note)
-    run = load(run_folder, batch_size)
+    run = load_run()
     rows = [table.good_rows[number] for number in numbers]
     truth = read_targets(rows, _target(run, table), run.record.task)
     if not isinstance(run.space, NumberGrid):

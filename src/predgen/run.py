@@ -181,12 +181,13 @@ class Run:
         )
 
 
-def load(path: str | Path, batch_size: int = 32) -> Run:
+def load(path: str | Path, batch_size: int = 32, trust_remote_code: bool = False) -> Run:
     """Loads a run folder, wherever it has been moved to.
 
     Args:
         path: The folder.
         batch_size: Prompts a pass.
+        trust_remote_code: Whether code that comes with the base model may run.
 
     Raises:
         RunFolderError: If it is no run, is damaged, or was trained on another base than the one found now.
@@ -205,7 +206,7 @@ def load(path: str | Path, batch_size: int = 32) -> Run:
     try:
         config = config_from_dict(record.config, where=f"{folder}/predgen.json")
         space = space_from_json(record.space)
-        base = load_base(config.model.name, config.model.revision, config.model.trust_remote_code)
+        base = load_base(config.model.name, config.model.revision, trust_remote_code)
         check_base(base, record.base["sha256"])
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         lm = PeftModel.from_pretrained(base.model, str(folder), use_safetensors=True)

@@ -55,13 +55,14 @@ class Fitted:
     metrics: dict[str, Any]
 
 
-def fit(config: RunConfig, overwrite: bool = False, say: Say = print) -> Fitted:
+def fit(config: RunConfig, overwrite: bool = False, say: Say = print, trust_remote_code: bool = False) -> Fitted:
     """Trains a method and writes its run folder.
 
     Args:
         config: All settings.
         overwrite: Whether a run that is in the output folder may be replaced.
         say: Takes one line at a time: what was decided, and why.
+        trust_remote_code: Whether code that comes with the base model may run.
 
     Raises:
         PredgenError: If settings, data, model or output folder cannot be used; nothing that was there is lost.
@@ -76,7 +77,7 @@ def fit(config: RunConfig, overwrite: bool = False, say: Say = print) -> Fitted:
     config = _resolved(config, prepared, task, metric, folder)
 
     set_seed(config.train.seed)
-    base = load_base(config.model.name, config.model.revision, config.model.trust_remote_code)
+    base = load_base(config.model.name, config.model.revision, trust_remote_code, say)
     trie = build_trie(prepared.space, base.tokenizer, config.prompt.cue)
     table = AnswerTable(trie)
     context = context_length(base.model) - table.depth - 1

@@ -124,3 +124,22 @@ def test_an_unknown_architecture_is_checked_and_a_wrong_one_refused(
     )
     with pytest.raises(ModelError, match="does not branch"):
         check_branching(writer, table, prompts)
+
+
+@pytest.mark.model
+def test_smollm2_scores_as_brute_force_does() -> None:
+    from predgen.decoding.check import plain_log_prob
+    from predgen.model.bases import load_base
+
+    base = load_base("smollm2-135m")
+    cue = "\nSentiment:"
+    prompts = [PromptEncoder(base.tokenizer, cue, 500)(f"Tweet: {body}").ids for body in BODIES]
+    writer = Writer(base.model)
+    for space in (NumberGrid(-4, 4, 1), LabelSet(("positive", "negative", "very positive", "very"))):
+        table = AnswerTable(build_trie(space, base.tokenizer, cue))
+        scored = score_trie(writer, writer.prefill(*pad_prompts(prompts)), table)
+        for answer in range(0, table.answers, max(1, table.answers // 8)):
+            for row, prompt in enumerate(prompts):
+                with torch.no_grad():
+                    plain = plain_log_prob(writer, table, prompt, answer)
+                assert scored.log_probs[row, answer].item() == pytest.approx(plain.item(), abs=1e-4)

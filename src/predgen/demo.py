@@ -18,7 +18,6 @@ from predgen.figures import side_by_side
 from predgen.model.build import METHOD_NAMES
 from predgen.training.card import metric_table
 from predgen.training.fit import Fitted, fit
-from predgen.training.prepare import prepare
 
 TRY_THESE = ("What a wonderful morning!", "My flight is delayed again.", "The meeting is at ten.")
 
@@ -50,7 +49,7 @@ def run_demo(config: RunConfig, console: Console) -> Path:
     console.rule("side by side")
     _print_table(fitted, seconds, console)
     _write_comparison(folder, fitted)
-    _draw(folder, config, fitted)
+    _draw(folder, fitted)
     for prediction, text in zip(fitted["predgen"].run.predict(list(TRY_THESE)), TRY_THESE, strict=True):
         console.print(f"{text!r}: {prediction}", markup=False, soft_wrap=True)
     console.print(f"Written: {folder / 'comparison.md'}, {folder / 'comparison.png'}, and a run folder a method.")
@@ -83,20 +82,19 @@ def _write_comparison(folder: Path, fitted: dict[str, Fitted]) -> None:
     (folder / "comparison.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def _draw(folder: Path, config: RunConfig, fitted: dict[str, Fitted]) -> None:
-    test = prepare(config, say=lambda line: None).test
+def _draw(folder: Path, fitted: dict[str, Fitted]) -> None:
     panels, values = [], []
     for method, run in fitted.items():
         evaluation, space = run.metrics["test"], run.run.space
-        if not isinstance(space, NumberGrid):
+        if not isinstance(space, NumberGrid) or run.reported is None:
             return  # scatter plots are for numbers; each run folder has its confusion matrix
+        scores, truth = run.reported
         decision = evaluation["decision"]
-        decided = number_decisions(run.run.score(test.bodies), space, run.run.reader_name)[decision]
-        truth = [float(target) for target in test.targets]
-        panels.append((f"{method}: {decision}", truth, decided.values.tolist()))
-        values += [(method, name, scores["mae"]) for name, scores in evaluation["decisions"].items()]
+        decided = number_decisions(scores, space, run.run.reader_name)[decision]
+        panels.append((f"{method}: {decision}", [float(target) for target in truth], decided.values.tolist()))
+        values += [(method, name, metrics["mae"]) for name, metrics in evaluation["decisions"].items()]
     baseline = next(iter(fitted.values())).metrics["test"]["baseline"]
-    values += [("constant", name, scores["mae"]) for name, scores in baseline.items()]
+    values += [("constant", name, metrics["mae"]) for name, metrics in baseline.items()]
     side_by_side(panels, values, "mae", folder / "comparison.png")
 
 

@@ -23,11 +23,12 @@ from predgen.config import RunConfig, Task
 from predgen.data.batches import TrainingRow
 from predgen.data.prompts import PromptEncoder
 from predgen.decoding.check import check_branching
-from predgen.decoding.decide import decisions_for, residual_radius
+from predgen.decoding.decide import number_decisions, residual_radius
 from predgen.evaluation import Targets, decision_metrics
 from predgen.metrics import check_metric, default_metric
 from predgen.model.bases import load_base
 from predgen.model.build import Setting, build_method, check_names
+from predgen.model.outputs import Scores
 from predgen.model.writer import Writer, context_length
 from predgen.peft_methods import peft_method
 from predgen.prediction import score_prompts
@@ -48,11 +49,13 @@ class Fitted:
         run: Ready to predict.
         folder: Where it was saved.
         metrics: What metrics.json holds: "dev" and, if there were test rows, "test".
+        reported: Scores and targets of the test rows, if there were any.
     """
 
     run: Run
     folder: Path
     metrics: dict[str, Any]
+    reported: tuple[Scores, Targets] | None
 
 
 def fit(config: RunConfig, overwrite: bool = False, say: Say = print, trust_remote_code: bool = False) -> Fitted:
@@ -100,10 +103,11 @@ def fit(config: RunConfig, overwrite: bool = False, say: Say = print, trust_remo
     trained = sum(parameter.numel() for parameter in method.parameters() if parameter.requires_grad)
     say(f"Training {config.method} on {base.name}: {trained:,} parameters learn, {total_steps} steps, by {metric}.")
 
+    reader: str | None = method.reader_name  # type: ignore[assignment]
+
     def evaluate_dev() -> DevResult:
         scores = score_prompts(method, prompts["dev"], config.train.eval_batch_size)
-        reader: str | None = method.reader_name  # type: ignore[assignment]
-        return DevResult(decision_metrics(scores, prepared.space, reader, prepared.dev.targets), metric)
+        return DevResult(decision_metrics(scores, prepared.space, reader, prepared.dev.targets), metric, scores)
 
     transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     trainer = PredGenTrainer(
@@ -134,7 +138,7 @@ def fit(config: RunConfig, overwrite: bool = False, say: Say = print, trust_remo
         best_step=best_step,
         mean=mean,
         spread=spread,
-        radius=0.0,
+        radius=_radius(prepared, best, reader),
         baseline=_baseline(prepared.space, prepared.train.targets),
         data=_data_record(prepared),
         total_steps=total_steps,
@@ -142,13 +146,16 @@ def fit(config: RunConfig, overwrite: bool = False, say: Say = print, trust_remo
         config=config.to_dict(),
     )
     run = Run(record, method.eval(), prepared.space, encoder, base.tokenizer, config.train.eval_batch_size)
-    run = replace(run, record=replace(record, radius=_radius(run, prepared.dev)))
     _save(run, folder)
-    metrics = {"dev": best.record(best_step), **_report_test(run, prepared.test, folder)}
+    metrics = {"dev": best.record(best_step)}
+    reported = (run.score(prepared.test.bodies), prepared.test.targets) if len(prepared.test) else None
+    if reported is not None:
+        metrics["test"] = run.evaluate_scores(prepared.test.bodies, *reported).to_json()
+    draw_figures(folder, run, reported)
     write_json(folder / METRICS, metrics)
     write_card(folder, run.record, metrics)
     write_json(folder / RECORD, run.record.__dict__)  # last: a folder with this file is a finished run
-    return Fitted(run, folder, metrics)
+    return Fitted(run, folder, metrics, reported)
 
 
 def _resolved(config: RunConfig, prepared: Prepared, task: Task, metric: str, folder: Path) -> RunConfig:
@@ -214,22 +221,12 @@ def _total_steps(config: RunConfig, rows: int) -> int:
     return max(1, math.ceil(config.train.epochs * math.ceil(batches / config.train.accumulate)))
 
 
-def _radius(run: Run, dev: Examples) -> float:
+def _radius(prepared: Prepared, best: DevResult, reader: str | None) -> float:
     """From the dev residuals of the default decision; 0 for classes, which have no interval."""
-    if isinstance(run.space, LabelSet):
+    if isinstance(prepared.space, LabelSet):
         return 0.0
-    decided = decisions_for(run.score(dev.bodies), run.space, run.reader_name)[run.record.decision]
-    return residual_radius(np.array(dev.targets, dtype=float), decided.values)  # type: ignore[union-attr]
-
-
-def _report_test(run: Run, test: Examples, folder: Path) -> dict[str, Any]:
-    if not len(test):
-        draw_figures(folder, run, None)
-        return {}
-    scores = run.score(test.bodies)
-    evaluation = run.evaluate_scores(test.bodies, scores, test.targets)
-    draw_figures(folder, run, (scores, test.targets))
-    return {"test": evaluation.to_json()}
+    decided = number_decisions(best.scores, prepared.space, reader)[best.decision]
+    return residual_radius(np.array(prepared.dev.targets, dtype=float), decided.values)
 
 
 def _data_record(prepared: Prepared) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from predgen.config import TrainConfig
 from predgen.data.batches import TrainingRow, collate
 from predgen.errors import ModelError
 from predgen.metrics import METRICS, better
-from predgen.model.outputs import StepOutput
+from predgen.model.outputs import Scores, StepOutput
 from predgen.training.run_folder import CHECKPOINTS, DIRECTOR
 
 TRAINED = "trained.safetensors"  # in a checkpoint: every parameter that learns, by name
@@ -30,9 +30,11 @@ class DevResult:
     Args:
         decisions: Decision name → metric name → value.
         metric: The metric that selects.
+        scores: Of the dev rows, from which the decisions were made.
     """
 
-    def __init__(self, decisions: Mapping[str, Mapping[str, float]], metric: str) -> None:
+    def __init__(self, decisions: Mapping[str, Mapping[str, float]], metric: str, scores: Scores) -> None:
+        self.scores = scores
         self.decisions, self.metric = {name: dict(values) for name, values in decisions.items()}, metric
         best = next(iter(decisions))
         for name in decisions:

@@ -37,6 +37,7 @@ def shop(
     for n in range(40):
         lines.append(f"The film {n} was {WORDS[n % 4]},{('good', 'bad')[n % 2]},{(-1) ** n * (n % 5) / 2}")
     (folder / "rows.csv").write_text("\n".join(lines))
+    (folder / "other.csv").write_text("txet,n\na good film,1\n")
     for target in ("label", "rating"):
         result = call(
             "fit", folder / "rows.csv", "--text", "text", "--target", target, "--model", folder / "base",
@@ -53,7 +54,7 @@ def test_fit_says_what_it_decided_and_why(shop: Path, tmp_path: Path) -> None:
     for words in (
         "Text: column 'text', by its name.",
         "Task: classification, since the target is text (2 classes).",
-        "Answers: 2 labels (good 20, bad 20).",
+        "Answers: 2 labels ('good' ×20, 'bad' ×20).",
         "Rows: 32 to train on, 4 dev",
         "Best on dev: accuracy",
         "constant: majority",
@@ -156,6 +157,7 @@ def test_models_and_data_list_source_size_and_licence() -> None:
         (["fit", "{rows}", "--target", "label", "--config", "nothing.yaml"], "nothing.yaml cannot be read"),
         (["fit", "{rows}", "--target", "label", "--task", "ranking"], "task: "),
         (["predict", "nothing", "{rows}", "--out", "x"], "no run folder nothing"),
+        (["predict", "{run}", "{shop}/other.csv", "--out", "x"], r"no column 'text', which this run reads: .*txet"),
         (["predict", "{run}", "{rows}", "--out", "/proc/x/y"], "cannot be written"),
         (["evaluate", "{run}", "{rows}", "--split", "tset"], "did you mean 'test'"),
         (["show", "{shop}"], "holds no predgen run"),

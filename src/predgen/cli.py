@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from predgen.errors import PredgenError
+from predgen.errors import DataError, PredgenError, nearest
 
 # Only here: a settings file or a run folder from elsewhere must not be able to switch it on.
 TrustRemoteCode = Annotated[
@@ -100,10 +100,17 @@ def predict(
 ) -> None:
     """Predict every row of a table."""
     from predgen.data.sources import BadRow, read_table
+    from predgen.data.templates import template_fields
     from predgen.progress import counting
+    from predgen.training.run_folder import read_record
 
     table = read_table(data, keep_bad=True)
     target = _writable(out_file)
+    fields = template_fields(read_record(Path(run)).template)
+    for field in fields:
+        # One row without a column is that row's error; a table without it is a wrong table.
+        if field not in table.columns:
+            raise DataError(f"{data} has no column {field!r}, which this run reads:", nearest(field, table.columns))
     from predgen.prediction import RowError, to_json
     from predgen.run import load
 

@@ -172,7 +172,7 @@ def predicted_against_true(
     left, right = figure.add_subplot(1, 2, 1), figure.add_subplot(1, 2, 2)
     if low is not None and high is not None:
         ends = np.array(list(zip(truth, low, high, strict=True)), dtype=float)
-        left.vlines(ends[:, 0], ends[:, 1], ends[:, 2], color=SKY, linewidth=0.7, alpha=0.35, label="90% interval")
+        left.vlines(ends[:, 0], ends[:, 1], ends[:, 2], color=SKY, linewidth=0.7, alpha=0.25, label="90% interval")
         left.legend(frameon=False, fontsize=8, loc="lower right")
     _scatter(left, pairs[:, 0], pairs[:, 1])
     _dress(left, title, "true", "predicted")

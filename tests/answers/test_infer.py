@@ -13,7 +13,7 @@ FREE = SpaceConfig()
 def test_labels_are_sorted_and_counted() -> None:
     space, reason = infer_space(["b", "a", "b"], "classification", FREE)
     assert space == LabelSet(("a", "b"))
-    assert reason == "Answers: 2 labels (b 2, a 1)."
+    assert reason == "Answers: 2 labels ('b' ×2, 'a' ×1)."
     assert infer_space(["10", "9", "2"], "classification", FREE)[0] == LabelSet(("2", "9", "10"))
 
 

@@ -44,7 +44,7 @@ def _labels(targets: Sequence[str], settings: SpaceConfig) -> tuple[LabelSet, st
         raise AnswerError(f"There are {len(space.labels)} labels.", f"At most {MOST_ANSWERS} are possible.")
     for label in found:
         space.index(label)
-    counts = ", ".join(f"{label} {count}" for label, count in Counter(targets).most_common())
+    counts = ", ".join(f"{label!r} ×{count}" for label, count in Counter(targets).most_common())
     return space, f"Answers: {len(space.labels)} labels ({counts})."
 
 

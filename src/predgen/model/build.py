@@ -43,19 +43,28 @@ def build_method(writer: Writer, table: AnswerTable, setting: Setting) -> nn.Mod
     Raises:
         ConfigError: If the method, loss or director is unknown or does not go with the task.
     """
-    check_names(setting.config, setting.task)
+    check_names(setting.config)
+    check_director(setting.config, setting.task)
     return _BUILDERS[setting.config.method](writer, table, setting)
 
 
-def check_names(config: RunConfig, task: Task) -> None:
-    """Refuses unknown or unfitting names before anything slow is started.
+def check_names(config: RunConfig) -> None:
+    """Refuses unknown methods and losses before anything is read.
 
     Raises:
-        ConfigError: As `build_method`.
+        ConfigError: The message lists the known.
     """
     if config.method not in _BUILDERS:
         raise ConfigError(f"Unknown method {config.method!r}:", nearest(config.method, _BUILDERS))
     joint_loss(config.loss)
+
+
+def check_director(config: RunConfig, task: Task) -> None:
+    """Refuses a director that does not read the task.
+
+    Raises:
+        ConfigError: The message lists those that do.
+    """
     fitting = ["mean"] if task == "classification" else ["value", "ordered"]
     if config.director.kind is not None and config.director.kind not in fitting:
         raise ConfigError(

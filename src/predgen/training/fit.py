@@ -27,7 +27,7 @@ from predgen.decoding.decide import number_decisions, residual_radius
 from predgen.evaluation import Targets, decision_metrics
 from predgen.metrics import check_metric, default_metric
 from predgen.model.bases import load_base
-from predgen.model.build import Setting, build_method, check_names
+from predgen.model.build import Setting, build_method, check_director, check_names
 from predgen.model.outputs import Scores
 from predgen.model.writer import Writer, context_length
 from predgen.peft_methods import peft_method
@@ -70,12 +70,13 @@ def fit(config: RunConfig, overwrite: bool = False, say: Say = print, trust_remo
     Raises:
         PredgenError: If settings, data, model or output folder cannot be used; nothing that was there is lost.
     """
+    check_names(config)
+    adapt = peft_method(config.peft.method).build
     prepared = prepare(config, say)
     task = prepared.schema.task
     metric = config.train.metric or default_metric(task)
     check_metric(metric, task)
-    check_names(config, task)
-    adapt = peft_method(config.peft.method).build
+    check_director(config, task)
     folder = Path(config.out or f"runs/{Path(config.data.source or '').stem}-{config.method}")
     config = _resolved(config, prepared, task, metric, folder)
 

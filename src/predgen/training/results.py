@@ -47,7 +47,7 @@ def draw_figures(folder: Path, run: Run, reported: tuple[Scores, Targets] | None
 def draw_decision(run: Run, scores: Scores, truth: Targets, pictures: Path) -> Path:
     """The run's default decision against the truth: a confusion matrix, or predicted against true with residuals."""
     decision = run.record.decision
-    title = f"{run.record.config['method']}, decision: {decision}, {len(truth)} rows"
+    title = f"{run.record.config['method']}, decision: {decision}, {len(truth)} test rows"
     if isinstance(run.space, NumberGrid):
         values = number_decisions(scores, run.space, run.reader_name)[decision].values.tolist()
         interval = number_distribution(scores, run.space)

@@ -385,3 +385,23 @@ def test_long_prompts_are_cut_aloud(workshop: Path, tmp_path: Path) -> None:
     )
     fit(config, say=said.append)
     assert any("training prompts are longer than 7 tokens" in line for line in said)
+
+
+def test_every_architecture_and_tokenizer_fits_and_reloads(
+    workshop: Path, tmp_path: Path, tiny_model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast
+) -> None:
+    tiny_model.save_pretrained(tmp_path / "base")
+    tokenizer.save_pretrained(tmp_path / "base")
+    config = load_config(
+        assignments=[
+            f"data.source={workshop / 'rows.jsonl'}",
+            "data.target=rating",
+            f"model.name={tmp_path / 'base'}",
+            f"out={tmp_path / 'run'}",
+            "train.max_steps=2",
+            "train.evaluations=1",
+        ]
+    )
+    run = fit(config, say=lambda line: None).run
+    texts = ["The film was good", "simply bad"]
+    assert predgen.load(tmp_path / "run").predict(texts) == run.predict(texts)

@@ -142,7 +142,9 @@ def confusion_matrix(
     axes.set_xlabel("predicted", fontsize=9)
     axes.set_ylabel("true", fontsize=9)
     axes.set_title(title, fontsize=10, loc="left")
-    figure.colorbar(image, ax=axes, shrink=0.8, label="share of the true label's rows")
+    bar = figure.colorbar(image, ax=axes, shrink=0.8)
+    bar.set_label("share of the true label's rows", fontsize=9)
+    bar.ax.tick_params(labelsize=8)
     _write(figure, path)
 
 

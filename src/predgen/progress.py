@@ -17,9 +17,11 @@ def counting(unit: str, total: int | None) -> Iterator[Callable[[int], None]]:
     Yields:
         A function to be told how many more are done.
     """
+    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, transient=True) as bar:
+    console = Console()
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(unit, total=total)
         yield lambda rows: bar.advance(task, rows)

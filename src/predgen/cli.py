@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-import warnings
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,6 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from predgen.errors import DataError, PredgenError, nearest
+from predgen.terminal import hush_known_warnings, open_console
 
 # Only here: a settings file or a run folder from elsewhere must not be able to switch it on.
 TrustRemoteCode = Annotated[
@@ -27,8 +27,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-# Off a terminal rich assumes 80 columns, which folds the tables of a log or a pipe.
-out = Console(width=None if sys.stdout.isatty() else 140)
+out = open_console()
 
 
 @app.command()
@@ -262,8 +261,7 @@ def _say(line: str) -> None:
 
 def main() -> None:
     """Runs the command line; an error that a user can mend is one message on stderr, exit status 1."""
-    # peft 0.21 asks transformers 5.23 for an attribute by its old name; nothing that a user could change.
-    warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*")
+    hush_known_warnings()
     try:
         app()
     except PredgenError as problem:

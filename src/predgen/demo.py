@@ -16,6 +16,7 @@ from predgen.decoding.decide import number_decisions
 from predgen.errors import ConfigError, PredgenError
 from predgen.figures import side_by_side
 from predgen.model.build import METHOD_NAMES
+from predgen.terminal import hush_known_warnings, open_console
 from predgen.training.card import metric_table
 from predgen.training.fit import Fitted, fit
 
@@ -100,8 +101,9 @@ def _draw(folder: Path, fitted: dict[str, Fitted]) -> None:
 
 def main() -> None:
     """Runs the demo of the recipe named on the command line."""
+    hush_known_warnings()
     try:
-        run_demo(load_config(sys.argv[1] if len(sys.argv) > 1 else "recipes/demo.yaml"), Console())
+        run_demo(load_config(sys.argv[1] if len(sys.argv) > 1 else "recipes/demo.yaml"), open_console())
     except PredgenError as problem:
         sys.exit(f"Error: {problem}")
 

@@ -28,9 +28,11 @@ from predgen.model.baselines import Generator, Predictor
 from predgen.model.bases import load_base
 from predgen.model.director import ValueDirector
 from predgen.model.losses import wdal_released
-from predgen.model.predgen import PredGen
-from predgen.model.sampling import LinearSchedule
+from predgen.model.pooling import MeanPool
+from predgen.model.predgen import PredGen, Sampling
+from predgen.model.schedules import build_schedule
 from predgen.model.writer import Writer
+from predgen.model.writer_loss import WriterLoss
 from predgen.peft_methods import peft_method
 
 SHAPES = ((8, 64), (16, 128))  # rows, prompt tokens
@@ -54,9 +56,9 @@ def build_cases(rows: int, tokens: int) -> dict[str, Callable[[], None]]:
     inputs = batch(rows, tokens)
 
     def predgen(probability: float) -> PredGen:
-        director = ValueDirector(writer.hidden_size, 0.0, 1.0)
-        schedule = LinearSchedule(probability, probability, 1)
-        return PredGen(writer, table, director, wdal_released, schedule, "token", "any", seed=0)
+        director = ValueDirector(MeanPool(), writer.hidden_size, 0.0, 1.0)
+        sampling = Sampling(build_schedule("constant", probability, probability, 1), "token", "greedy", seed=0)
+        return PredGen(writer, table, director, WriterLoss(), wdal_released, sampling)
 
     def step(method: nn.Module) -> Callable[[], None]:
         parameters = [parameter for parameter in method.parameters() if parameter.requires_grad]
@@ -82,7 +84,7 @@ def build_cases(rows: int, tokens: int) -> dict[str, Callable[[], None]]:
         "train: predgen, sampling at every step": step(predgen(1.0)),
         "train: pooled head": step(head),
         "score: pooled head": score(head),
-        "score: exact posterior over 81 answers": score(Generator(writer, table)),
+        "score: exact posterior over 81 answers": score(Generator(writer, table, WriterLoss())),
         "score: posterior and director": score(predgen(0.0)),
     }
 

@@ -6,6 +6,7 @@ import pytest
 
 from predgen.config import RunConfig, config_from_dict, load_config
 from predgen.errors import ConfigError
+from predgen.profiles import PROFILES
 
 
 def test_yaml_and_back(tmp_path: Path) -> None:
@@ -32,7 +33,16 @@ def test_all_problems_come_at_once_and_name_what_is_known() -> None:
     assert "train.epoch: unknown key; did you mean 'epochs'" in message
     assert "trian: unknown key; did you mean 'train'" in message
     assert "peft.rank: Input should be greater than 0; found 0" in message
-    assert "sampling.mode: Input should be 'token' or 'sequence'" in message
+    assert "sampling.mode: Input should be 'token', 'sequence'" in message
+
+
+def test_a_profile_lies_under_everything_that_is_set() -> None:
+    config = load_config(assignments=["profile=released", "sampling.mode=token"])
+    assert (config.sampling.mode, config.sampling.own, config.loss_of) == ("token", "free", "batch")
+    for name in PROFILES:
+        load_config(assignments=[f"profile={name}"])
+    with pytest.raises(ConfigError, match=r"Unknown profile 'relased'.*did you mean 'released'"):
+        load_config(assignments=["profile=relased"])
 
 
 @pytest.mark.parametrize(("content", "words"), [("a: [", "is not YAML"), ("- 1", "holds a list")])

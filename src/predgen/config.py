@@ -16,6 +16,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from predgen.errors import ConfigError, nearest
+from predgen.profiles import PROFILES
 
 _STRICT = ConfigDict(extra="forbid")
 
@@ -26,9 +27,14 @@ Size = Annotated[float, Field(gt=0.0)]  # a share of the rows where at most 1, a
 
 Task = Literal["classification", "regression"]
 TaskSetting = Literal["auto", "classification", "regression"]
-Pooling = Literal["last", "mean", "attention"]
-SamplingMode = Literal["token", "sequence"]
-DirectorKind = Literal["mean", "value", "ordered"]
+Pooling = Literal["first", "last", "mean", "attention"]
+AnswerPooling = Literal["mean", "last", "attention"]
+SamplingMode = Literal["token", "sequence", "parallel", "batch"]
+ScheduleName = Literal["linear", "constant", "inverse_sigmoid", "exponential"]
+OwnTokens = Literal["greedy", "sample", "free"]
+DirectorKind = Literal["class", "vocabulary", "value", "ordered", "ordered_released", "expected", "ntloss", "released"]
+DirectorError = Literal["squared", "absolute", "huber"]
+Normalise = Literal["vocabulary", "space"]
 DirectorHistory = Literal["any", "own"]
 
 
@@ -87,10 +93,21 @@ class PeftConfig:
 
 
 @dataclass(frozen=True, config=_STRICT)
-class SamplingConfig:
-    """Scheduled sampling: the share of the history that is the model's own grows linearly from `start` to `end`."""
+class WriterConfig:
+    """The writer's loss and probabilities."""
 
-    mode: SamplingMode = "token"  # one coin a token, or one a row
+    # "space": next-token probabilities among the tokens that the answer space allows, in training and scoring alike
+    normalise: Normalise = "vocabulary"
+    loss_over: Literal["answer", "all"] = "answer"  # "all": prompt tokens too, as the released code has it
+
+
+@dataclass(frozen=True, config=_STRICT)
+class SamplingConfig:
+    """Scheduled sampling: the share of the history that is the model's own grows from `start` to `end`."""
+
+    mode: SamplingMode = "token"  # one coin a token, a row, or a batch; "parallel": a token, all predicted at once
+    schedule: ScheduleName = "linear"
+    own: OwnTokens = "greedy"  # in the space; "sample" draws in the space; "free": greedy over the whole vocabulary
     start: Share = 0.0
     end: Share = 1.0
     steps: Size = 0.5  # optimizer steps until `end` is reached: a share of all steps where at most 1, else a number
@@ -100,7 +117,11 @@ class SamplingConfig:
 class DirectorConfig:
     """The task adapter that reads what the writer wrote."""
 
-    kind: DirectorKind | None = None  # "mean" (classes), "value" or "ordered" (numbers); None: mean or value
+    # classes: class, vocabulary; numbers: value, ordered, ordered_released, expected, ntloss; None: class or value;
+    # released: vocabulary or ordered_released
+    kind: DirectorKind | None = None
+    pooling: AnswerPooling = "mean"  # of the answer's states, for class and value
+    error: DirectorError = "squared"  # of value and expected, in standard deviations of the target
     history: DirectorHistory = "any"  # which rows teach it: all, or those whose whole history is the model's own
 
 
@@ -136,13 +157,16 @@ class RunConfig:
 
     task: TaskSetting = "auto"
     method: str = "predgen"  # predictor, generator or predgen
-    loss: str = "wdal_released"  # how writer and director loss join: wdal, wdal_released or sum
+    loss: str = "wdal_released"  # how writer and director loss join; a name in `predgen.model.losses.JOINT_LOSSES`
+    loss_of: Literal["rows", "batch"] = "rows"  # joined row by row, or on means of a micro-batch, as released
+    profile: str | None = None  # a bundle of settings under all others; a name in `predgen.profiles.PROFILES`
     out: str | None = None  # the run folder; None: runs/<source>-<method>
     data: DataConfig = dataclasses.field(default_factory=DataConfig)
     prompt: PromptConfig = dataclasses.field(default_factory=PromptConfig)
     space: SpaceConfig = dataclasses.field(default_factory=SpaceConfig)
     model: ModelConfig = dataclasses.field(default_factory=ModelConfig)
     peft: PeftConfig = dataclasses.field(default_factory=PeftConfig)
+    writer: WriterConfig = dataclasses.field(default_factory=WriterConfig)
     sampling: SamplingConfig = dataclasses.field(default_factory=SamplingConfig)
     director: DirectorConfig = dataclasses.field(default_factory=DirectorConfig)
     predictor: PredictorConfig = dataclasses.field(default_factory=PredictorConfig)
@@ -176,7 +200,7 @@ def load_config(
     Raises:
         ConfigError: If the file cannot be read, or a key or value is wrong; the message lists every problem.
     """
-    settings = _read_yaml(Path(path)) if path is not None else {}
+    settings: dict[str, Any] = _read_yaml(Path(path)) if path is not None else {}
     for assignment in assignments:
         key, sign, text = assignment.partition("=")
         if not sign or not key.strip():
@@ -188,6 +212,7 @@ def load_config(
     for key, value in (overrides or {}).items():
         if value is not None:
             _assign(settings, key, value)
+    settings = _over_profile(settings)
     return config_from_dict(settings, where=str(path) if path is not None else "the settings")
 
 
@@ -220,6 +245,24 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     if not isinstance(settings, dict):
         raise ConfigError(f"{path} holds a {type(settings).__name__}.", "Expected keys such as method: and train:.")
     return settings
+
+
+def _over_profile(settings: dict[str, Any]) -> dict[str, Any]:
+    """What is set, over what the profile that it names sets."""
+    name = settings.get("profile")
+    if name is None:
+        return settings
+    if name not in PROFILES:
+        raise ConfigError(f"Unknown profile {name!r}:", nearest(str(name), PROFILES))
+    return _merged(PROFILES[name], settings)
+
+
+def _merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(under)
+    for key, value in over.items():
+        both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
+        merged[key] = _merged(merged[key], value) if both else value
+    return merged
 
 
 def _assign(settings: dict[str, Any], dotted: str, value: object) -> None:

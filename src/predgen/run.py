@@ -214,7 +214,7 @@ def load(path: str | Path, batch_size: int = 32, trust_remote_code: bool = False
         task = config.task
         if task == "auto":
             raise RunFolderError(f"{folder}/predgen.json does not say its task.")
-        setting = Setting(config, task, record.total_steps, record.mean, record.spread)
+        setting = Setting(config, task, space, record.total_steps, record.mean, record.spread)
         method = build_method(Writer(lm), table, setting)
         director = load_file(folder / DIRECTOR) if (folder / DIRECTOR).exists() else {}
     except (OSError, SafetensorError, json.JSONDecodeError, KeyError, ValueError, RuntimeError) as problem:

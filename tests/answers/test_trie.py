@@ -80,3 +80,10 @@ def test_merged_digits_carry_the_heaviest_weight_of_their_digits(
     answer = grid.index(120)
     assert merged_digits.convert_ids_to_tokens(list(trie.answers[answer])) == ["Ġ1", "2", "0"]
     assert trie.weights[answer] == (3.0, 2.0, 1.0)
+
+
+def test_the_tokens_that_spell_numerals(byte_level: PreTrainedTokenizerFast) -> None:
+    trie = build_trie(NumberGrid(-4, 4, 1), byte_level, CUE)
+    assert sorted(trie.numerals.values()) == list(range(10))
+    assert all(decode(byte_level, [token]).strip() == str(value) for token, value in trie.numerals.items())
+    assert build_trie(LABELS, byte_level, CUE).numerals == {}

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from predgen.errors import ConfigError
-from predgen.model.losses import joint_loss, masked_mean, summed, token_losses, wdal, wdal_released
+from predgen.model.losses import joint_loss, masked_mean, token_losses, wdal, wdal_released
 
 
 def pairs() -> tuple[torch.Tensor, torch.Tensor]:
@@ -48,8 +48,55 @@ def test_the_released_form_equals_what_the_code_writes_out() -> None:
     assert torch.allclose(wdal_released(a, b), written_out)
 
 
-def test_the_sum_is_the_sum() -> None:
-    assert summed(torch.tensor([1.0]), torch.tensor([2.0])).item() == 3.0
+@pytest.mark.parametrize(
+    ("name", "value"),
+    # a = 2, b = 3: 4² … max² · min/max = 9 · ⅔; log 12 + 12
+    [
+        ("wdal", 6.0),
+        ("wdal_released", math.log(12) + 12),
+        ("product", 6.0),
+        ("sum", 5.0),
+        ("director_only", 3.0),
+        ("writer_only", 2.0),
+        ("adaptive", 5.0),
+    ],
+)
+def test_joint_losses_by_hand(name: str, value: float) -> None:
+    assert joint_loss(name)(torch.tensor([2.0]), torch.tensor([3.0])).item() == pytest.approx(value)
+
+
+def test_the_adaptive_loss_learns_each_losses_scale() -> None:
+    loss = joint_loss("adaptive")
+    with torch.no_grad():
+        loss.log_scales.copy_(torch.tensor([math.log(2.0), 0.0]))
+    # 2/2 + log 2 + 3 + 0
+    value = loss(torch.tensor([2.0]), torch.tensor([3.0])).sum()
+    assert value.item() == pytest.approx(4 + math.log(2))
+    value.backward()
+    # d/ds [a e^−s + s] = 1 − 2/2, 1 − 3: at rest where the scale is the loss
+    assert loss.log_scales.grad.tolist() == pytest.approx([0.0, -2.0])
+
+
+@pytest.mark.parametrize("name", ["wdal", "wdal_released"])
+def test_alignment_losses_lie_within_the_papers_bounds(name: str) -> None:
+    """A.4 for the printed form: min² ≤ a · b ≤ max²; the released one the same of 1 + a, 1 + b, up to its logarithm."""
+    a, b = pairs()
+    value = joint_loss(name)(a, b)
+    if name == "wdal_released":
+        a, b = 1 + a, 1 + b
+        value = value - (a * b).log()
+    assert bool((torch.minimum(a, b).square() <= value + 1e-9).all())
+    assert bool((value <= torch.maximum(a, b).square() + 1e-9).all())
+
+
+def test_normalised_over_some_tokens_only_those_count() -> None:
+    logits = torch.tensor([[[1.0, 2.0, 3.0, 99.0]]])
+    allowed = (torch.tensor([[[1, 2, 0]]]), torch.tensor([[[True, True, False]]]))
+    inside = token_losses(logits, torch.tensor([[1]]), allowed)
+    assert inside.item() == pytest.approx(math.log(1 + math.e))
+    # gold 0 is not allowed behind an own token: it counts beside the allowed ones
+    outside = token_losses(logits, torch.tensor([[0]]), allowed)
+    assert outside.item() == pytest.approx(math.log(1 + math.e + math.e**2))
 
 
 def test_an_unknown_loss_names_the_known_ones() -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Literal
+
 import pytest
 import torch
 from torch import nn
@@ -8,16 +10,29 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 from predgen.answers.spaces import LabelSet, NumberGrid
 from predgen.answers.tables import AnswerTable
 from predgen.answers.trie import build_trie
-from predgen.config import DirectorHistory, PeftConfig, SamplingMode
+from predgen.config import DirectorHistory, OwnTokens, PeftConfig, SamplingMode
 from predgen.data.batches import TrainingRow, collate, pad_prompts
 from predgen.data.prompts import PromptEncoder
 from predgen.decoding.score import score_trie
 from predgen.model.baselines import Generator, Predictor
-from predgen.model.director import ClassDirector, OrderedPenalty, Reading, ValueDirector
+from predgen.model.director import (
+    Answer,
+    ClassDirector,
+    ExpectedValue,
+    NumberTokenLoss,
+    OrderedPenalty,
+    Reading,
+    ReleasedOrderedPenalty,
+    ValueDirector,
+    VocabularyDirector,
+)
+from predgen.model.history import gold_history
 from predgen.model.losses import joint_loss, masked_mean, token_losses
-from predgen.model.predgen import PredGen
-from predgen.model.sampling import LinearSchedule
+from predgen.model.pooling import AttentionPool, LastToken, MeanPool
+from predgen.model.predgen import PredGen, Sampling
+from predgen.model.schedules import build_schedule
 from predgen.model.writer import Writer
+from predgen.model.writer_loss import WriterLoss
 from predgen.peft_methods import peft_method
 
 CUE = "\nAnswer:"
@@ -27,7 +42,7 @@ GRID = NumberGrid(-4, 4, 1)
 GOLD = [3, 0, 1, 4]
 
 
-@pytest.fixture(params=["labels", "numbers", "ordered"])
+@pytest.fixture(params=["labels", "vocabulary", "numbers", "ordered", "ordered_released", "expected", "ntloss"])
 def director_kind(request: pytest.FixtureRequest) -> str:
     return request.param
 
@@ -40,6 +55,9 @@ def build(
     mode: SamplingMode = "token",
     history: DirectorHistory = "any",
     loss: str = "wdal_released",
+    own: OwnTokens = "greedy",
+    writer_loss: WriterLoss | None = None,
+    loss_of: Literal["rows", "batch"] = "rows",
 ) -> PredGen:
     """PredGen in float64 with LoRA on a tiny base."""
     torch.manual_seed(1)
@@ -48,17 +66,24 @@ def build(
         if "lora_B" in name:  # zero at the start, which would hide half of the gradient
             nn.init.normal_(parameter, std=0.2)
     writer = Writer(adapted)
-    table = AnswerTable(build_trie(LABELS if kind == "labels" else GRID, tokenizer, CUE))
+    table = AnswerTable(build_trie(LABELS if kind in ("labels", "vocabulary") else GRID, tokenizer, CUE))
     directors = {
-        "labels": lambda: ClassDirector(writer.hidden_size, 5),
-        "numbers": lambda: ValueDirector(writer.hidden_size, 0.1, 1.7),
+        "labels": lambda: ClassDirector(LastToken(), writer.hidden_size, 5),
+        "vocabulary": lambda: VocabularyDirector(writer.vocabulary_size, 5),
+        "numbers": lambda: ValueDirector(MeanPool(), writer.hidden_size, 0.1, 1.7),
+        "attention": lambda: ValueDirector(AttentionPool(writer.hidden_size), writer.hidden_size, 0.1, 1.7, "huber"),
         "ordered": OrderedPenalty,
+        "ordered_released": ReleasedOrderedPenalty,
+        "expected": lambda: ExpectedValue(GRID.values, 1.7),
+        "ntloss": lambda: NumberTokenLoss(table.numerals),
     }
     director = directors[kind]()
     for parameter in director.parameters():  # heads start at zero too
         nn.init.normal_(parameter, std=0.5)
-    schedule = LinearSchedule(probability, probability, 1)
-    return PredGen(writer, table, director, joint_loss(loss), schedule, mode, history, seed=5).double()
+    sampling = Sampling(build_schedule("constant", probability, probability, 1), mode, own, seed=5)
+    return PredGen(
+        writer, table, director, writer_loss or WriterLoss(), joint_loss(loss), sampling, history, loss_of
+    ).double()
 
 
 def batch(tokenizer: PreTrainedTokenizerFast, gold: list[int] = GOLD) -> dict[str, torch.Tensor]:
@@ -79,7 +104,8 @@ def gradients(module: nn.Module) -> dict[str, torch.Tensor]:
 def plain_two_pass(method: PredGen, inputs: dict[str, torch.Tensor], step: int) -> torch.Tensor:
     """The same step restated: write the history, then read prompt and history afresh, row by row, with no cache."""
     prefix = method.writer.prefill(inputs["prompt_ids"], inputs["prompt_mask"])
-    history = method._history(prefix, inputs["answer_index"], inputs["row_ids"], method.schedule(step), step)
+    probability = method.sampling.schedule(step)
+    history = method._history(prefix, inputs["answer_index"], inputs["row_ids"], probability, step)
     joined = []
     for row in range(len(BODIES)):
         prompt = inputs["prompt_ids"][row][inputs["prompt_mask"][row].bool()]
@@ -88,15 +114,36 @@ def plain_two_pass(method: PredGen, inputs: dict[str, torch.Tensor], step: int) 
             input_ids=torch.cat([prompt, answer])[None], use_cache=False, output_hidden_states=True
         )
         length, targets = len(prompt), history.targets[row][history.target_mask[row]]
-        logits = output.logits[:, length - 1 : length - 1 + len(targets)]
-        losses = token_losses(logits, targets[None])
-        weights = history.target_weights[row][history.target_mask[row]][None]
-        states = output.hidden_states[-1][:, length:]
-        reading = Reading(states, torch.ones(states.shape[:2], dtype=torch.bool), losses, weights)
+        logits = output.logits[:, length - 1 :]
+        losses = token_losses(logits[:, : len(targets)], targets[None])
+        width = logits.shape[1]  # columns behind the last target carry none
+        reading = Reading(
+            answer=Answer(
+                output.hidden_states[-1][:, length:], torch.ones(1, len(answer), dtype=torch.bool), logits[:, 1:]
+            ),
+            logits=logits,
+            targets=history.targets[row, :width][None],
+            target_mask=history.target_mask[row, :width][None],
+            token_losses=nn.functional.pad(losses, (0, width - len(targets))),
+            token_weights=(history.target_weights[row] * history.target_mask[row])[None, :width],
+            log_posterior=lambda prompt=prompt: brute_force_posterior(method, prompt),
+        )
         answer_index, target = inputs["answer_index"][row : row + 1], inputs["target"][row : row + 1]
         director_loss = method.director.loss(reading, answer_index, target)
         joined.append(method.joint(masked_mean(losses, torch.ones_like(losses)), director_loss))
     return torch.cat(joined).mean()
+
+
+def brute_force_posterior(method: PredGen, prompt: torch.Tensor) -> torch.Tensor:
+    scores = []
+    for answer in range(method.table.answers):
+        ids = method.table.targets[answer][method.table.target_mask[answer]][
+            :-1
+        ]  # no grid's answer needs its terminator
+        logits = method.writer.lm(input_ids=torch.cat([prompt, ids])[None], use_cache=False).logits[0]
+        logs = logits[len(prompt) - 1 : -1].log_softmax(dim=1)
+        scores.append(logs.gather(1, ids[:, None]).sum())
+    return torch.stack(scores)[None].log_softmax(dim=1)
 
 
 @pytest.mark.parametrize("probability", [0.0, 0.5, 1.0])
@@ -119,7 +166,7 @@ def test_the_shared_prompt_changes_neither_loss_nor_gradients(
 
 def test_p_zero_is_teacher_forcing(llama: PreTrainedModel, byte_level: PreTrainedTokenizerFast) -> None:
     method = build(llama.double(), byte_level, probability=0.0)
-    generator = Generator(method.writer, method.table)
+    generator = Generator(method.writer, method.table, WriterLoss())
     inputs = batch(byte_level)
     output = method(**inputs, step=0)
     assert torch.allclose(output.writer_loss, generator(**inputs, step=0).writer_loss)
@@ -217,5 +264,102 @@ def test_the_director_reads_the_greedy_answer(llama: PreTrainedModel, byte_level
         ids = method.table.targets[answer][method.table.target_mask[answer]].tolist()[:-1]
         output = method.writer.lm(input_ids=torch.tensor([prompt + ids]), output_hidden_states=True, use_cache=False)
         states = output.hidden_states[-1][:, len(prompt) :]
-        expected = method.director.value(states, torch.ones(1, len(ids), dtype=torch.bool))
+        mask = torch.ones(1, len(ids), dtype=torch.bool)
+        expected = method.director.value(Answer(states, mask, output.logits[:, len(prompt) :]))
         assert scores.value[row].item() == pytest.approx(expected.item(), rel=1e-6)
+
+
+def test_pooled_directors_share_the_prompt_too(llama: PreTrainedModel, byte_level: PreTrainedTokenizerFast) -> None:
+    method = build(llama.double(), byte_level, "attention", 0.5).train()
+    inputs = batch(byte_level)
+    assert method(**inputs, step=3).loss.item() == pytest.approx(
+        plain_two_pass(method, inputs, step=3).item(), rel=1e-9
+    )
+
+
+@pytest.mark.parametrize(
+    ("own", "mode"),
+    [
+        *((own, mode) for own in ("greedy", "sample") for mode in ("token", "sequence", "parallel", "batch")),
+        *(("free", mode) for mode in ("token", "sequence", "batch")),
+    ],
+)
+def test_p_zero_is_teacher_forcing_in_every_mode(
+    llama: PreTrainedModel, byte_level: PreTrainedTokenizerFast, own: OwnTokens, mode: SamplingMode
+) -> None:
+    """As far as the loss goes: a coin that never comes up is the same as none."""
+    never = build(llama.double(), byte_level, probability=1e-300, mode=mode, own=own)
+    inputs = batch(byte_level)
+    sampled = never(**inputs, step=0)
+    never.sampling = never.sampling._replace(schedule=build_schedule("constant", 0.0, 0.0, 1))
+    assert torch.allclose(sampled.writer_loss, never(**inputs, step=0).writer_loss)
+    assert torch.allclose(sampled.director_loss, never(**inputs, step=0).director_loss)
+
+
+def test_without_a_director_only_the_writer_learns(llama: PreTrainedModel, byte_level: PreTrainedTokenizerFast) -> None:
+    method = build(llama.double(), byte_level, probability=1.0)
+    method.director = None
+    inputs = batch(byte_level)
+    output = method(**inputs, step=0)
+    assert output.director_loss is None
+    assert output.loss.item() == pytest.approx(output.writer_loss.mean().item())
+    plain = PredGen(method.writer, method.table, None, method.writer_loss, method.joint, method.sampling)
+    assert plain.reader_name is None
+    assert plain.score(inputs["prompt_ids"], inputs["prompt_mask"]).class_logits is None
+
+
+def test_losses_joined_on_means_are_not_the_mean_of_joined_losses(
+    llama: PreTrainedModel, byte_level: PreTrainedTokenizerFast
+) -> None:
+    method = build(llama.double(), byte_level, probability=0.5, loss_of="batch")
+    output = method(**batch(byte_level), step=0)
+    a, b = output.writer_loss.mean(), output.director_loss.mean()
+    assert output.loss.item() == pytest.approx(((1 + a) * (1 + b) + ((1 + a) * (1 + b)).log()).item())
+    method.loss_of = "rows"
+    assert method(**batch(byte_level), step=0).loss.item() != pytest.approx(output.loss.item(), rel=1e-3)
+
+
+def test_over_prompt_and_answer_as_the_released_code_averages(
+    llama: PreTrainedModel, byte_level: PreTrainedTokenizerFast
+) -> None:
+    """The language model's own loss over the whole row, every real token but the first a target."""
+    method = build(llama.double(), byte_level, writer_loss=WriterLoss(reads_prompt=True))
+    inputs = batch(byte_level)
+    losses = method(**inputs, step=0).writer_loss
+    for row in range(4):
+        prompt = inputs["prompt_ids"][row][inputs["prompt_mask"][row].bool()]
+        answer = int(inputs["answer_index"][row])
+        ids = torch.cat([prompt, method.table.targets[answer][method.table.target_mask[answer]]])
+        logits = method.writer.lm(input_ids=ids[None, :-1], use_cache=False).logits[0]
+        assert losses[row].item() == pytest.approx(torch.nn.functional.cross_entropy(logits, ids[1:]).item())
+
+
+def test_normalised_over_the_space_the_loss_is_the_posteriors(
+    llama: PreTrainedModel, byte_level: PreTrainedTokenizerFast
+) -> None:
+    """Teacher forcing's loss is then −log p(answer) / its targets, where the p of all answers sum to 1."""
+    method = build(llama.double(), byte_level, "numbers", writer_loss=WriterLoss(normalise="space"))
+    inputs = batch(byte_level)
+    losses = method(**inputs, step=0).writer_loss
+    prefix = method.writer.prefill(inputs["prompt_ids"], inputs["prompt_mask"])
+    scored = score_trie(method.writer, prefix, method.table, "space")
+    assert torch.allclose(scored.log_probs.exp().sum(dim=1), torch.ones(4, dtype=torch.float64))
+    gold = gold_history(method.table, inputs["answer_index"])
+    expected = -scored.log_probs.gather(1, inputs["answer_index"][:, None])[:, 0] / gold.target_mask.sum(dim=1)
+    assert torch.allclose(losses, expected)  # the terminator is the only child of a number's leaf: it costs nothing
+
+
+def test_the_expected_values_gradient_reaches_the_writer(
+    llama: PreTrainedModel, byte_level: PreTrainedTokenizerFast
+) -> None:
+    method = build(llama.double(), byte_level, "expected", loss="director_only")
+    inputs = batch(byte_level)
+    method(**inputs, step=0).loss.backward()
+    name, parameter = next((n, p) for n, p in method.named_parameters() if p.requires_grad and "layers.0" in n)
+    analytic = parameter.grad[0, 0].item()
+    losses = []
+    for shift in (1e-3, -2e-3):  # wide, since Llama's norms are float32 inside
+        with torch.no_grad():
+            parameter[0, 0] += shift
+        losses.append(method(**inputs, step=0).loss.item())
+    assert analytic == pytest.approx((losses[0] - losses[1]) / 2e-3, rel=1e-3), name

@@ -334,7 +334,9 @@ def test_the_saved_config_repeats_the_run(fitted: Callable[..., Fitted], tmp_pat
         ("method=oracle", "Unknown method 'oracle'.*generator, predgen, predictor"),
         ("loss=huber", "Unknown loss 'huber'.*wdal_released"),
         ("peft.method=dora2", "Unknown PEFT method 'dora2'.*lora"),
-        ("director.kind=mean", "does not read a regression"),
+        ("director.kind=class", "does not read a regression.*expected.*ordered_released"),
+        ("sampling.own=free writer.normalise=space", "does not go with writer.normalise=space"),
+        ("sampling.own=free sampling.mode=parallel", "does not go with sampling.mode=parallel"),
         ("train.metric=accuracy", "no metric of a regression"),
         ("data.dev_size=0", "0 dev rows"),
         ("peft.target_modules=nothing_such", "does not fit this model"),
@@ -347,7 +349,9 @@ def test_settings_that_do_not_fit_are_refused_before_anything_is_written(
     base = fitted("predgen", "regression").folder / "config.yaml"
     out = tmp_path / "out"
     with pytest.raises(ConfigError, match=words):
-        fit(load_config(base, [f"out={out}", "director.kind=null", "train.metric=null", assignment]), say=print)
+        fit(
+            load_config(base, [f"out={out}", "director.kind=null", "train.metric=null", *assignment.split()]), say=print
+        )
     assert not (out / "predgen.json").exists()
 
 
@@ -369,6 +373,32 @@ def test_early_stopping_stops(fitted: Callable[..., Fitted]) -> None:
     )
     last = [json.loads(line) for line in (run.folder / "metrics.jsonl").read_text().splitlines()][-1]
     assert last["step"] < run.run.record.total_steps
+
+
+@pytest.mark.parametrize(
+    ("task", "assignments"),
+    [
+        ("classification", "profile=released"),
+        ("regression", "profile=released"),
+        ("classification", "director.pooling=attention sampling.mode=parallel sampling.schedule=exponential"),
+        ("regression", "director.pooling=last director.error=huber loss=adaptive sampling.own=sample"),
+        ("regression", "director.kind=expected writer.normalise=space loss=sum"),
+        ("regression", "director.kind=ntloss loss=product sampling.schedule=inverse_sigmoid"),
+        ("classification", "loss=writer_only"),
+        ("regression", "loss=director_only director.error=absolute sampling.mode=batch"),
+    ],
+)
+def test_every_part_of_the_method_fits_and_reloads(fitted: Callable[..., Fitted], task: str, assignments: str) -> None:
+    run = fitted("predgen", task, "train.max_steps=3", "train.evaluations=1", *assignments.split())
+    texts = ["The film was good", "simply bad"]
+    assert predgen.load(run.folder).predict(texts) == run.run.predict(texts)
+
+
+def test_the_released_profile_is_recorded_in_full(fitted: Callable[..., Fitted]) -> None:
+    run = fitted("predgen", "regression", "train.max_steps=3", "train.evaluations=1", "profile=released")
+    config = load_config(run.folder / "config.yaml")
+    assert (config.profile, config.loss_of, config.writer.loss_over) == ("released", "batch", "all")
+    assert (config.sampling.mode, config.sampling.own, config.director.kind) == ("batch", "free", "ordered_released")
 
 
 def test_long_prompts_are_cut_aloud(workshop: Path, tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ class AnswerTable(nn.Module):
     targets: Tensor  # (A, L + 1) int64; content tokens, then the terminator, then zeros
     target_mask: Tensor  # (A, L + 1) bool; true on content tokens and terminator
     target_weights: Tensor  # (A, L + 1) float; place weights, the last content token's for the terminator
+    path_nodes: Tensor  # (A, L + 1) int64; the node reached before each target, the root first; then zeros
     child_tokens: Tensor  # (N, C) int64; tokens that may follow a node, filled up with 0
     child_nodes: Tensor  # (N, C) int64; the nodes they lead to, -1 where there is none
     node_answer: Tensor  # (N,) int64; the answer complete at a node, or -1
@@ -36,6 +37,7 @@ class AnswerTable(nn.Module):
         super().__init__()
         self.terminator = trie.terminator
         self.depth = trie.depth
+        self.numerals = dict(trie.numerals)
         self.levels = _levels(trie)
         # Whether any node of a depth leaves a choice; where none does, the model need not be asked for the next token.
         self.branches = tuple(
@@ -55,11 +57,14 @@ def _gold(trie: AnswerTrie) -> dict[str, Tensor]:
     targets = torch.zeros(shape, dtype=torch.long)
     mask = torch.zeros(shape, dtype=torch.bool)
     weights = torch.zeros(shape)
+    nodes = torch.zeros(shape, dtype=torch.long)
     for row, (ids, token_weights) in enumerate(zip(trie.answers, trie.weights, strict=True)):
         targets[row, : len(ids) + 1] = torch.tensor([*ids, trie.terminator])
         mask[row, : len(ids) + 1] = True
         weights[row, : len(ids) + 1] = torch.tensor([*token_weights, token_weights[-1]])
-    return {"targets": targets, "target_mask": mask, "target_weights": weights}
+        for position, token in enumerate(ids):
+            nodes[row, position + 1] = trie.nodes[int(nodes[row, position])].children[token]
+    return {"targets": targets, "target_mask": mask, "target_weights": weights, "path_nodes": nodes}
 
 
 def _tree(trie: AnswerTrie) -> dict[str, Tensor]:

@@ -49,12 +49,14 @@ class AnswerTrie:
         weights: One weight a content token, as `AnswerSpace.character_weights` gives them: the largest of its
             characters' weights.
         terminator: The token that ends an answer, usually the end-of-sequence token.
+        numerals: Of the answers' tokens, those that spell a whole number: token id → that number.
     """
 
     nodes: tuple[TrieNode, ...]
     answers: tuple[tuple[int, ...], ...]
     weights: tuple[tuple[float, ...], ...]
     terminator: int
+    numerals: dict[int, int]
 
     @property
     def depth(self) -> int:
@@ -100,7 +102,9 @@ def build_trie(space: AnswerSpace, tokenizer: PreTrainedTokenizerBase, cue: str)
         answers.append(ids)
         weights.append(_token_weights(tokenizer, ids, text, space.character_weights(index)))
     nodes = _grow(answers, int(tokenizer.eos_token_id))
-    return AnswerTrie(tuple(nodes), tuple(answers), tuple(weights), int(tokenizer.eos_token_id))
+    spelled_by = {token: decode(tokenizer, [token]).strip() for ids in answers for token in ids}
+    numerals = {token: int(text) for token, text in spelled_by.items() if text.isascii() and text.isdigit()}
+    return AnswerTrie(tuple(nodes), tuple(answers), tuple(weights), int(tokenizer.eos_token_id), numerals)
 
 
 def answer_separator(cue: str) -> str:

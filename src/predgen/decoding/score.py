@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from predgen.answers.tables import AnswerTable
+from predgen.config import Normalise
 from predgen.model.writer import Prefix, Writer
 
 # The largest block of next-token logits held at once: rows · nodes · vocabulary, in numbers.
@@ -32,7 +33,12 @@ class TrieScores(NamedTuple):
 
 
 @torch.no_grad()
-def score_trie(writer: Writer, prefix: Prefix, table: AnswerTable) -> TrieScores:
+def score_trie(writer: Writer, prefix: Prefix, table: AnswerTable, normalise: Normalise = "vocabulary") -> TrieScores:
+    """`trie_scores` without its gradient."""
+    return trie_scores(writer, prefix, table, normalise)
+
+
+def trie_scores(writer: Writer, prefix: Prefix, table: AnswerTable, normalise: Normalise = "vocabulary") -> TrieScores:
     """Scores every answer of the space behind every row.
 
     The probability of an answer is the product of its tokens' probabilities over the vocabulary; the terminator counts
@@ -43,16 +49,19 @@ def score_trie(writer: Writer, prefix: Prefix, table: AnswerTable) -> TrieScores
         writer: The language model.
         prefix: The prompts, read.
         table: The space's trie.
+        normalise: "vocabulary": probabilities of the plain language model. "space": each token's among those that the
+            trie allows at its place, so that the answers' probabilities sum to 1 as they are.
     """
     nodes = table.inner.shape[0] + 1
     chunk = max(1, _LOGITS_AT_ONCE // (nodes * prefix.logits.shape[1]))
     parts = [
-        _score_rows(writer, prefix.rows(start, start + chunk), table) for start in range(0, prefix.mask.shape[0], chunk)
+        _score_rows(writer, prefix.rows(start, start + chunk), table, normalise)
+        for start in range(0, prefix.mask.shape[0], chunk)
     ]
     return TrieScores(torch.cat([part.log_probs for part in parts]), torch.cat([part.greedy for part in parts]))
 
 
-def _score_rows(writer: Writer, prefix: Prefix, table: AnswerTable) -> TrieScores:
+def _score_rows(writer: Writer, prefix: Prefix, table: AnswerTable, normalise: Normalise) -> TrieScores:
     logits = prefix.logits[:, None]
     if table.inner.shape[0]:
         branched = writer.branch(prefix, table.node_token[table.inner], table.inner_depth, table.inner_sees)
@@ -60,12 +69,25 @@ def _score_rows(writer: Writer, prefix: Prefix, table: AnswerTable) -> TrieScore
     logits = widen(logits)
     # log p(node's token | its parent's context), for every node but the root; the root's own entry is never used.
     parent_slot = table.slot[table.node_parent]
-    edges = logits[:, parent_slot, table.node_token] - torch.logsumexp(logits, dim=2)[:, parent_slot]
-    paths = torch.zeros_like(edges)
+    edges = logits[:, parent_slot, table.node_token] - _normaliser(logits, table, normalise)[:, parent_slot]
+    # Grown level by level, since nothing may be written in place under a gradient; `place` is where a node stands.
+    whole = torch.zeros_like(edges[:, :1])
+    place = torch.zeros(edges.shape[1], dtype=torch.long, device=edges.device)
     for level in table.levels:
         index = torch.tensor(level, device=edges.device)
-        paths[:, index] = paths[:, table.node_parent[index]] + edges[:, index]
-    return TrieScores(paths[:, table.answer_node], _walk_greedily(edges, table))
+        place[index] = torch.arange(whole.shape[1], whole.shape[1] + index.shape[0], device=edges.device)
+        whole = torch.cat([whole, whole[:, place[table.node_parent[index]]] + edges[:, index]], dim=1)
+    return TrieScores(whole[:, place[table.answer_node]], _walk_greedily(edges, table))
+
+
+def _normaliser(logits: Tensor, table: AnswerTable, normalise: Normalise) -> Tensor:
+    """(B, 1 + M) logarithms of what the next tokens' probabilities are divided by, at the root and each inner node."""
+    if normalise == "vocabulary":
+        return torch.logsumexp(logits, dim=2)
+    asked = torch.cat([table.inner.new_zeros(1), table.inner])  # the nodes whose logits these are
+    names = table.child_tokens[asked].expand(logits.shape[0], -1, -1)
+    ways = logits.gather(2, names).masked_fill(table.child_nodes[asked] < 0, -torch.inf)
+    return torch.logsumexp(ways, dim=2)
 
 
 def _walk_greedily(edges: Tensor, table: AnswerTable) -> Tensor:

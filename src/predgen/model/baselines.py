@@ -10,11 +10,11 @@ from predgen.answers.tables import AnswerTable
 from predgen.config import Pooling, Task
 from predgen.decoding.generate import generate_freely
 from predgen.decoding.score import score_trie
-from predgen.model.director import Head, mean_state
-from predgen.model.losses import masked_mean, token_losses
+from predgen.model.history import gold_history
 from predgen.model.outputs import Scores, StepOutput
-from predgen.model.sampling import gold_history
+from predgen.model.pooling import Head, build_pool
 from predgen.model.writer import Writer
+from predgen.model.writer_loss import WriterLoss
 
 
 class Generator(nn.Module):
@@ -23,13 +23,14 @@ class Generator(nn.Module):
     Args:
         writer: The adapted language model.
         table: The answer space under its tokenizer.
+        writer_loss: L_W.
     """
 
     reader_name: str | None = None
 
-    def __init__(self, writer: Writer, table: AnswerTable) -> None:
+    def __init__(self, writer: Writer, table: AnswerTable, writer_loss: WriterLoss) -> None:
         super().__init__()
-        self.writer, self.table = writer, table
+        self.writer, self.table, self.writer_loss = writer, table, writer_loss
 
     def forward(
         self,
@@ -41,65 +42,23 @@ class Generator(nn.Module):
         step: int,
     ) -> StepOutput:
         """One training pass; see `PredGen.forward` for the arguments."""
-        prefix = self.writer.prefill(prompt_ids, prompt_mask)
+        prefix = self.writer.prefill(prompt_ids, prompt_mask, all_logits=self.writer_loss.reads_prompt)
         gold = gold_history(self.table, answer_index)
         written = self.writer.extend(prefix, gold.ids, gold.mask)
         logits = torch.cat([prefix.logits[:, None], written.logits], dim=1)
-        writer_loss = masked_mean(token_losses(logits, gold.targets), gold.target_mask)
-        return StepOutput(writer_loss.mean(), writer_loss, None, None, None)
+        losses = self.writer_loss(logits, gold, self.table, prefix, prompt_ids)
+        return StepOutput(losses.rows.mean(), losses.rows, None, None, None)
 
     @torch.no_grad()
     def score(self, prompt_ids: Tensor, prompt_mask: Tensor) -> Scores:
         """The writer's exact posterior; see `PredGen.score`."""
         prefix = self.writer.prefill(prompt_ids, prompt_mask)
-        scored = score_trie(self.writer, prefix, self.table)
+        scored = score_trie(self.writer, prefix, self.table, self.writer_loss.normalise)
         return Scores(scored.log_posterior, scored.log_mass, scored.greedy, None, None)
 
     def write_freely(self, prompt_ids: Tensor, prompt_mask: Tensor) -> list[list[int]]:
         """Greedy text over the whole vocabulary, as token ids; a diagnosis, never a prediction."""
         return generate_freely(self.writer, self.writer.prefill(prompt_ids, prompt_mask), self.table)
-
-
-class LastToken(nn.Module):
-    """The state of the prompt's last token, which has read all of it."""
-
-    def forward(self, states: Tensor, mask: Tensor) -> Tensor:
-        """(B, P, d) left-padded → (B, d)."""
-        return states[:, -1] if states.dtype == torch.float64 else states[:, -1].float()
-
-
-class MeanPool(nn.Module):
-    """The mean over the prompt's tokens."""
-
-    def forward(self, states: Tensor, mask: Tensor) -> Tensor:
-        """(B, P, d), (B, P) → (B, d)."""
-        return mean_state(states, mask)
-
-
-class AttentionPool(nn.Module):
-    """A learned query over all token states: a stronger head than any in the paper.
-
-    Args:
-        hidden_size: d.
-    """
-
-    def __init__(self, hidden_size: int) -> None:
-        super().__init__()
-        # At zero it is the mean; training moves it from there.
-        self.query = nn.Parameter(torch.zeros(hidden_size))
-
-    def forward(self, states: Tensor, mask: Tensor) -> Tensor:
-        """(B, P, d), (B, P) → (B, d)."""
-        wide = states if states.dtype == torch.float64 else states.float()
-        scores = (wide @ self.query) / wide.shape[-1] ** 0.5
-        weights = torch.softmax(scores.masked_fill(mask == 0, -torch.inf), dim=1)
-        return (weights[:, :, None] * wide).sum(dim=1)
-
-
-def build_pool(pooling: Pooling, hidden_size: int) -> nn.Module:
-    """The pooling of that name."""
-    pools: dict[Pooling, type[nn.Module]] = {"last": LastToken, "mean": MeanPool}
-    return AttentionPool(hidden_size) if pooling == "attention" else pools[pooling]()
 
 
 class Predictor(nn.Module):
@@ -109,7 +68,7 @@ class Predictor(nn.Module):
         writer: The adapted language model; here it only reads.
         task: Which of the two losses.
         outputs: Classes; 1 for numbers.
-        pooling: "last", "mean" or "attention".
+        pooling: "first", "last", "mean" or "attention".
         mean: The training targets' mean; unused for classes.
         spread: Their standard deviation, positive; unused for classes.
     """

@@ -7,15 +7,26 @@ from dataclasses import dataclass
 
 from torch import nn
 
+from predgen.answers.spaces import LabelSet, NumberGrid
 from predgen.answers.tables import AnswerTable
-from predgen.config import RunConfig, Task
+from predgen.config import DirectorKind, RunConfig, Task
 from predgen.errors import ConfigError, nearest
 from predgen.model.baselines import Generator, Predictor
-from predgen.model.director import ClassDirector, OrderedPenalty, ValueDirector
+from predgen.model.director import (
+    ClassDirector,
+    ExpectedValue,
+    NumberTokenLoss,
+    OrderedPenalty,
+    ReleasedOrderedPenalty,
+    ValueDirector,
+    VocabularyDirector,
+)
 from predgen.model.losses import joint_loss
-from predgen.model.predgen import PredGen
-from predgen.model.sampling import LinearSchedule
+from predgen.model.pooling import build_pool
+from predgen.model.predgen import PredGen, Sampling
+from predgen.model.schedules import build_schedule
 from predgen.model.writer import Writer
+from predgen.model.writer_loss import WriterLoss
 
 
 @dataclass(frozen=True)
@@ -25,6 +36,7 @@ class Setting:
     Args:
         config: The run's settings.
         task: The task, decided.
+        space: The answers.
         total_steps: Optimizer steps of the whole run; the schedule's share is taken of it.
         mean: The training targets' mean (numbers; 0 for classes).
         spread: Their standard deviation, positive (numbers; 1 for classes).
@@ -32,6 +44,7 @@ class Setting:
 
     config: RunConfig
     task: Task
+    space: LabelSet | NumberGrid
     total_steps: int
     mean: float
     spread: float
@@ -41,7 +54,7 @@ def build_method(writer: Writer, table: AnswerTable, setting: Setting) -> nn.Mod
     """Builds the method that the settings name.
 
     Raises:
-        ConfigError: If the method, loss or director is unknown or does not go with the task.
+        ConfigError: If the method, loss or director is unknown, or does not go with the task or the answers.
     """
     check_names(setting.config)
     check_director(setting.config, setting.task)
@@ -49,7 +62,7 @@ def build_method(writer: Writer, table: AnswerTable, setting: Setting) -> nn.Mod
 
 
 def check_names(config: RunConfig) -> None:
-    """Refuses unknown methods and losses before anything is read.
+    """Refuses unknown methods and losses, and settings that exclude each other, before anything is read.
 
     Raises:
         ConfigError: The message lists the known.
@@ -57,6 +70,24 @@ def check_names(config: RunConfig) -> None:
     if config.method not in _BUILDERS:
         raise ConfigError(f"Unknown method {config.method!r}:", nearest(config.method, _BUILDERS))
     joint_loss(config.loss)
+    if config.method == "predgen" and config.sampling.own == "free":
+        for name, value in (("sampling.mode", config.sampling.mode), ("writer.normalise", config.writer.normalise)):
+            if value in ("parallel", "space"):
+                raise ConfigError(
+                    f"sampling.own=free does not go with {name}={value}.",
+                    "Free tokens leave the answer space, which that setting walks along.",
+                    f"Choose sampling.own=greedy, or another {name}.",
+                )
+
+
+def director_kind(config: RunConfig, task: Task) -> DirectorKind:
+    """The director that the settings mean for a task: the default, and the released profile's, follow the task."""
+    kind = config.director.kind
+    if kind is None:
+        return "class" if task == "classification" else "value"
+    if kind == "released":
+        return "vocabulary" if task == "classification" else "ordered_released"
+    return kind
 
 
 def check_director(config: RunConfig, task: Task) -> None:
@@ -65,11 +96,10 @@ def check_director(config: RunConfig, task: Task) -> None:
     Raises:
         ConfigError: The message lists those that do.
     """
-    fitting = ["mean"] if task == "classification" else ["value", "ordered"]
-    if config.director.kind is not None and config.director.kind not in fitting:
-        raise ConfigError(
-            f"The director {config.director.kind!r} does not read a {task}.", f"Expected one of {fitting}."
-        )
+    fitting = _CLASS_DIRECTORS if task == "classification" else _NUMBER_DIRECTORS
+    kind = director_kind(config, task)
+    if kind not in fitting:
+        raise ConfigError(f"The director {kind!r} does not read a {task}.", f"Expected one of {sorted(fitting)}.")
 
 
 def _predictor(writer: Writer, table: AnswerTable, setting: Setting) -> nn.Module:
@@ -79,36 +109,75 @@ def _predictor(writer: Writer, table: AnswerTable, setting: Setting) -> nn.Modul
 
 
 def _generator(writer: Writer, table: AnswerTable, setting: Setting) -> nn.Module:
-    return Generator(writer, table)
+    return Generator(writer, table, _writer_loss(setting.config))
 
 
 def _predgen(writer: Writer, table: AnswerTable, setting: Setting) -> nn.Module:
     config = setting.config
     sampling = config.sampling
     steps = sampling.steps * setting.total_steps if sampling.steps <= 1 else sampling.steps
+    schedule = build_schedule(sampling.schedule, sampling.start, sampling.end, max(1, round(steps)))
+    # Without a loss of its own a director would keep parameters that never learn, which stops distributed training.
+    director = None if config.loss == "writer_only" else _director(writer, table, setting)
     return PredGen(
         writer=writer,
         table=table,
-        director=_director(writer, table, setting),
+        director=director,
+        writer_loss=_writer_loss(config),
         joint=joint_loss(config.loss),
-        schedule=LinearSchedule(sampling.start, sampling.end, max(1, round(steps))),
-        mode=sampling.mode,
+        sampling=Sampling(schedule, sampling.mode, sampling.own, config.train.seed),
         director_history=config.director.history,
-        seed=config.train.seed,
+        loss_of=config.loss_of,
     )
 
 
+def _writer_loss(config: RunConfig) -> WriterLoss:
+    return WriterLoss(config.writer.normalise, reads_prompt=config.writer.loss_over == "all")
+
+
 def _director(writer: Writer, table: AnswerTable, setting: Setting) -> nn.Module:
-    if setting.task == "classification":
-        return ClassDirector(writer.hidden_size, table.answers)
-    if setting.config.director.kind == "ordered":
-        return OrderedPenalty()
-    return ValueDirector(writer.hidden_size, setting.mean, setting.spread)
+    fitting = _CLASS_DIRECTORS if setting.task == "classification" else _NUMBER_DIRECTORS
+    return fitting[director_kind(setting.config, setting.task)](writer, table, setting)
 
 
-_BUILDERS: dict[str, Callable[[Writer, AnswerTable, Setting], nn.Module]] = {
-    "predictor": _predictor,
-    "generator": _generator,
-    "predgen": _predgen,
+def _class_director(writer: Writer, table: AnswerTable, setting: Setting) -> nn.Module:
+    pool = build_pool(setting.config.director.pooling, writer.hidden_size)
+    return ClassDirector(pool, writer.hidden_size, table.answers)
+
+
+def _vocabulary_director(writer: Writer, table: AnswerTable, setting: Setting) -> nn.Module:
+    return VocabularyDirector(writer.vocabulary_size, table.answers)
+
+
+def _value_director(writer: Writer, table: AnswerTable, setting: Setting) -> nn.Module:
+    settings = setting.config.director
+    pool = build_pool(settings.pooling, writer.hidden_size)
+    return ValueDirector(pool, writer.hidden_size, setting.mean, setting.spread, settings.error)
+
+
+def _expected_value(writer: Writer, table: AnswerTable, setting: Setting) -> nn.Module:
+    assert isinstance(setting.space, NumberGrid)  # what check_director says of the task, to the type checker
+    return ExpectedValue(setting.space.values, setting.spread, setting.config.director.error)
+
+
+def _number_token_loss(writer: Writer, table: AnswerTable, setting: Setting) -> nn.Module:
+    if not table.numerals:
+        raise ConfigError(
+            "director.kind=ntloss needs tokens that spell numerals, and this tokenizer writes the answers without any.",
+            remedy="Choose another director, or a model whose tokenizer keeps signs and points apart from digits.",
+        )
+    return NumberTokenLoss(table.numerals)
+
+
+_Builder = Callable[[Writer, AnswerTable, Setting], nn.Module]
+
+_CLASS_DIRECTORS: dict[DirectorKind, _Builder] = {"class": _class_director, "vocabulary": _vocabulary_director}
+_NUMBER_DIRECTORS: dict[DirectorKind, _Builder] = {
+    "value": _value_director,
+    "ordered": lambda writer, table, setting: OrderedPenalty(),
+    "ordered_released": lambda writer, table, setting: ReleasedOrderedPenalty(),
+    "expected": _expected_value,
+    "ntloss": _number_token_loss,
 }
+_BUILDERS: dict[str, _Builder] = {"predictor": _predictor, "generator": _generator, "predgen": _predgen}
 METHOD_NAMES = tuple(_BUILDERS)

@@ -2,22 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from predgen.config import DirectorError
+from predgen.decoding.score import widen
 from predgen.model.losses import masked_mean
+from predgen.model.pooling import Head
+
+
+class Answer(NamedTuple):
+    """The answer that really was in the history, as the writer read it."""
+
+    states: Tensor  # (B, T, d); the writer's last hidden states of the answer tokens
+    mask: Tensor  # (B, T) bool; real tokens
+    logits: Tensor  # (B, T, V); each predicts the token after its own
 
 
 class Reading(NamedTuple):
-    """What a director is given in training: the answer that really was in the history, and how gold scored there."""
+    """What a director is given in training: the answer, and how gold scored there."""
 
-    states: Tensor  # (B, T, d); the writer's states of the answer tokens
-    mask: Tensor  # (B, T) bool; real tokens
-    token_losses: Tensor  # (B, T + 1); the writer's cross-entropy of the gold tokens, shifted
+    answer: Answer
+    logits: Tensor  # (B, T + 1, V); column t predicts gold's token t
+    targets: Tensor  # (B, T + 1) int64; gold's tokens
+    target_mask: Tensor  # (B, T + 1) bool
+    token_losses: Tensor  # (B, T + 1); the writer's cross-entropy of the gold tokens
     token_weights: Tensor  # (B, T + 1); place weights, 0 where there is no target
+    log_posterior: Callable[[], Tensor]  # computes (B, A) over the whole space, with its gradient
 
 
 class Director(Protocol):
@@ -27,123 +42,209 @@ class Director(Protocol):
         """L_D of each row, (B,), non-negative."""
         ...
 
-    def class_logits(self, states: Tensor, mask: Tensor) -> Tensor | None:
-        """(B, K) logits of the classes, or None where it reads numbers."""
+    def class_logits(self, answer: Answer) -> Tensor | None:
+        """(B, K) logits of the classes, or None where it reads numbers, or nothing of its own."""
         ...
 
-    def value(self, states: Tensor, mask: Tensor) -> Tensor | None:
+    def value(self, answer: Answer) -> Tensor | None:
         """(B,) numbers in the target's units, or None where it reads classes, or nothing of its own."""
         ...
 
 
-class Head(nn.Module):
-    """A linear layer on a pooled state that is brought to zero mean and unit variance first; it starts at zero.
-
-    At a language model's own scale (SmolLM2's states: norm 47, single features beyond 20) one optimizer step moves a
-    head's output by a standard deviation of the target, and its gradient drowns the writer's in the clipped norm.
-
-    Args:
-        hidden_size: d.
-        outputs: How many numbers it gives.
-    """
-
-    def __init__(self, hidden_size: int, outputs: int) -> None:
-        super().__init__()
-        self.linear = nn.Linear(hidden_size, outputs)
-        # From zero, every row starts at even odds or at the target's mean, and the first loss is a known number.
-        nn.init.zeros_(self.linear.weight)
-        nn.init.zeros_(self.linear.bias)
-
-    def forward(self, pooled: Tensor) -> Tensor:
-        """(B, d) → (B, outputs)."""
-        output: Tensor = self.linear(functional.layer_norm(pooled, pooled.shape[-1:]))
-        return output
-
-
-def mean_state(states: Tensor, mask: Tensor) -> Tensor:
-    """The mean of the real tokens' states, in float32 at least: (B, T, d), (B, T) → (B, d)."""
-    wide = states if states.dtype == torch.float64 else states.float()
-    weights = mask.to(wide.dtype)[:, :, None]
-    return (wide * weights).sum(dim=1) / weights.sum(dim=1).clamp_min(1.0)
-
-
 class ClassDirector(nn.Module):
-    """softmax(W · h + b), h the mean of the answer's states; cross-entropy (D.1).
+    """softmax(W · h + b), h pooled from the answer's states; cross-entropy (D.1).
 
     Args:
+        pool: (B, T, d), (B, T) → (B, d).
         hidden_size: d.
         classes: K.
     """
 
-    def __init__(self, hidden_size: int, classes: int) -> None:
+    def __init__(self, pool: nn.Module, hidden_size: int, classes: int) -> None:
         super().__init__()
-        self.output = Head(hidden_size, classes)
+        self.pool, self.output = pool, Head(hidden_size, classes)
 
-    def class_logits(self, states: Tensor, mask: Tensor) -> Tensor:
+    def class_logits(self, answer: Answer) -> Tensor:
         """(B, K) logits."""
-        logits: Tensor = self.output(mean_state(states, mask))
+        logits: Tensor = self.output(self.pool(answer.states, answer.mask))
         return logits
 
-    def value(self, states: Tensor, mask: Tensor) -> None:
+    def value(self, answer: Answer) -> None:
         """None: it reads classes."""
         return None
 
     def loss(self, reading: Reading, answer_index: Tensor, target: Tensor) -> Tensor:
         """Cross-entropy of the gold class, (B,)."""
-        logits = self.class_logits(reading.states, reading.mask)
-        return functional.cross_entropy(logits, answer_index, reduction="none")
+        return functional.cross_entropy(self.class_logits(reading.answer), answer_index, reduction="none")
+
+
+class VocabularyDirector(nn.Module):
+    """The released code's classifier: vocabulary logits → 10 → K, averaged over the answer's positions.
+
+    Unlike the release it reads answer positions alone, not the prompt's, and the padding is left out of the average.
+
+    Args:
+        vocabulary: V.
+        classes: K.
+    """
+
+    def __init__(self, vocabulary: int, classes: int) -> None:
+        super().__init__()
+        self.narrow, self.output = nn.Linear(vocabulary, 10), nn.Linear(10, classes)
+
+    def class_logits(self, answer: Answer) -> Tensor:
+        """(B, K) logits."""
+        each = self.output(self.narrow(widen(answer.logits)))
+        weights = answer.mask.to(each.dtype)[:, :, None]
+        logits: Tensor = (each * weights).sum(dim=1) / weights.sum(dim=1).clamp_min(1.0)
+        return logits
+
+    def value(self, answer: Answer) -> None:
+        """None: it reads classes."""
+        return None
+
+    def loss(self, reading: Reading, answer_index: Tensor, target: Tensor) -> Tensor:
+        """Cross-entropy of the gold class, (B,)."""
+        return functional.cross_entropy(self.class_logits(reading.answer), answer_index, reduction="none")
+
+
+def error_of(kind: DirectorError, difference: Tensor) -> Tensor:
+    """Squared, absolute or Huber error (quadratic up to 1, scaled so that it equals the squared one there)."""
+    if kind == "squared":
+        return difference.square()
+    if kind == "absolute":
+        return difference.abs()
+    return 2 * functional.huber_loss(difference, torch.zeros_like(difference), reduction="none", delta=1.0)
 
 
 class ValueDirector(nn.Module):
-    """A linear head on the mean of the answer's states; squared error of the standardised target (section 4).
+    """A linear head on the pooled states of the answer; error of the standardised target (section 4).
 
     D.3 of the paper would keep squared error away from the writer's cross-entropy; measured, it does well beside it.
 
     Args:
+        pool: (B, T, d), (B, T) → (B, d).
         hidden_size: d.
         mean: The training targets' mean.
         spread: Their standard deviation, positive.
+        error: Of the standardised number.
     """
 
-    def __init__(self, hidden_size: int, mean: float, spread: float) -> None:
+    def __init__(
+        self, pool: nn.Module, hidden_size: int, mean: float, spread: float, error: DirectorError = "squared"
+    ) -> None:
         super().__init__()
-        self.output = Head(hidden_size, 1)
-        self.mean, self.spread = mean, spread
+        self.pool, self.output = pool, Head(hidden_size, 1)
+        self.mean, self.spread, self.error = mean, spread, error
 
-    def class_logits(self, states: Tensor, mask: Tensor) -> None:
+    def class_logits(self, answer: Answer) -> None:
         """None: it reads numbers."""
         return None
 
-    def _standardised(self, states: Tensor, mask: Tensor) -> Tensor:
-        output: Tensor = self.output(mean_state(states, mask))
+    def _standardised(self, answer: Answer) -> Tensor:
+        output: Tensor = self.output(self.pool(answer.states, answer.mask))
         return output[:, 0]
 
-    def value(self, states: Tensor, mask: Tensor) -> Tensor:
+    def value(self, answer: Answer) -> Tensor:
         """(B,) numbers in the target's units."""
-        return self._standardised(states, mask) * self.spread + self.mean
+        return self._standardised(answer) * self.spread + self.mean
 
     def loss(self, reading: Reading, answer_index: Tensor, target: Tensor) -> Tensor:
-        """Squared error in standard deviations of the target, (B,)."""
+        """The error in standard deviations of the target, (B,)."""
         wanted = (target - self.mean) / self.spread
-        return (self._standardised(reading.states, reading.mask) - wanted).square()
+        return error_of(self.error, self._standardised(reading.answer) - wanted)
 
 
-class OrderedPenalty(nn.Module):
-    """Σ_i w_i · CE(y_i) / Σ_i w_i: the writer's own token losses, leading places weighing more (D.2).
+class _WithoutReading(nn.Module):
+    """A director without parameters: it shapes the writer in training, and the decision is the writer's."""
 
-    Ours is shifted (the logits that predict y_i) and weighs by place value; the released code takes the logits at y_i,
-    which under gold history only copies, and weighs by token index, almost flat. It has no parameters and nothing to
-    read at inference: the answer is the writer's.
-    """
-
-    def class_logits(self, states: Tensor, mask: Tensor) -> None:
-        """None: it reads numbers."""
+    def class_logits(self, answer: Answer) -> None:
+        """None: it has no reading of its own."""
         return None
 
-    def value(self, states: Tensor, mask: Tensor) -> None:
+    def value(self, answer: Answer) -> None:
         """None: the number is the one the writer wrote."""
         return None
+
+
+class OrderedPenalty(_WithoutReading):
+    """Σ_i w_i · CE(y_i) / Σ_i w_i: the writer's own token losses, leading places weighing more (D.2).
+
+    Ours is shifted (the logits that predict y_i) and weighs by place value; `ReleasedOrderedPenalty` is neither.
+    """
 
     def loss(self, reading: Reading, answer_index: Tensor, target: Tensor) -> Tensor:
         """The weighted mean of the token losses, in nats, (B,)."""
         return masked_mean(reading.token_losses, reading.token_weights)
+
+
+class ReleasedOrderedPenalty(_WithoutReading):
+    """The ordered penalty as the authors' code computes it: the logits *at* y_i against y_i, weighed by token index.
+
+    Under gold history that asks each position to repeat its own input. The weights, linspace(59, 2, 59) scaled to mean
+    1 and cut to the answer's length, are almost flat. Rows are averaged over their own length, not the batch's.
+    """
+
+    POSITIONS = 59
+
+    def loss(self, reading: Reading, answer_index: Tensor, target: Tensor) -> Tensor:
+        """The weighted mean of the copying losses, in nats, (B,)."""
+        logits, mask = widen(reading.answer.logits), reading.answer.mask & reading.target_mask[:, :-1]
+        copying = functional.cross_entropy(logits.flatten(0, 1), reading.targets[:, :-1].flatten(), reduction="none")
+        places = torch.linspace(self.POSITIONS, 2, self.POSITIONS, device=logits.device, dtype=logits.dtype)
+        weights = (places / places.mean())[: logits.shape[1]]
+        if weights.shape[0] < logits.shape[1]:  # longer answers: the last weight goes on
+            weights = functional.pad(weights, (0, logits.shape[1] - weights.shape[0]), value=float(weights[-1]))
+        return masked_mean(copying.view(mask.shape) * weights, mask)
+
+
+class ExpectedValue(_WithoutReading):
+    """P̂ = Σ_v v · p(v | x) over the whole grid, differentiable through the writer (RAFT, Lukasik et al. 2025).
+
+    It needs no parameters, and its reading at inference is the posterior's mean. Like `ValueDirector` it mixes squared
+    error with cross-entropy, which D.3 of the paper forbids.
+
+    Args:
+        values: The grid's numbers, in answer order.
+        spread: The training targets' standard deviation, positive.
+        error: Of the standardised number.
+    """
+
+    values: Tensor  # (A,)
+
+    def __init__(self, values: Sequence[float], spread: float, error: DirectorError = "squared") -> None:
+        super().__init__()
+        self.register_buffer("values", torch.tensor(values), persistent=False)
+        self.spread, self.error = spread, error
+
+    def loss(self, reading: Reading, answer_index: Tensor, target: Tensor) -> Tensor:
+        """The expected number's error in standard deviations of the target, (B,)."""
+        expected = reading.log_posterior().exp() @ self.values
+        return error_of(self.error, (expected - target) / self.spread)
+
+
+class NumberTokenLoss(_WithoutReading):
+    """Σ_j p(j) · |v_j − v_gold| over tokens j that spell a numeral v_j (Zausinger et al. 2025, Wasserstein form).
+
+    p is renormalised over the numeral tokens of the answer space, and rows are averaged over the positions at which
+    gold writes a numeral. Digits of all places count alike, as published.
+
+    Args:
+        numerals: Token id → the numeral it spells, of the space's tokens.
+    """
+
+    ids: Tensor  # (J,) int64
+    values: Tensor  # (J,) float
+
+    def __init__(self, numerals: dict[int, int]) -> None:
+        super().__init__()
+        self.register_buffer("ids", torch.tensor(list(numerals), dtype=torch.long), persistent=False)
+        self.register_buffer("values", torch.tensor([float(value) for value in numerals.values()]), persistent=False)
+
+    def loss(self, reading: Reading, answer_index: Tensor, target: Tensor) -> Tensor:
+        """The mean distance in numerals' units, (B,)."""
+        probabilities = widen(reading.logits[:, :, self.ids]).softmax(dim=2)
+        spelled = reading.targets[:, :, None] == self.ids  # (B, T + 1, J)
+        gold = (spelled * self.values).sum(dim=2)
+        distances = (self.values - gold[:, :, None]).abs()
+        return masked_mean((probabilities * distances).sum(dim=2), spelled.any(dim=2) & reading.target_mask)

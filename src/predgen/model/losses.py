@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from predgen.decoding.score import widen
@@ -14,17 +14,24 @@ from predgen.errors import ConfigError, nearest
 JointLoss = Callable[[Tensor, Tensor], Tensor]
 
 
-def token_losses(logits: Tensor, targets: Tensor) -> Tensor:
+def token_losses(logits: Tensor, targets: Tensor, allowed: tuple[Tensor, Tensor] | None = None) -> Tensor:
     """Cross-entropy of each answer token, −log p(y_t | x, ỹ_<t) (section 4).
 
     Args:
         logits: (B, T, V); column t predicts token t, so they are already shifted.
         targets: (B, T) gold tokens.
+        allowed: To normalise over some tokens only: their ids (B, T, C), and which of them count (B, T, C) bool. Gold's
+            token counts besides: behind an own token it may be none of them.
 
     Returns:
         (B, T), in nats.
     """
     wide = widen(logits)
+    if allowed is not None:
+        names, ways = allowed
+        gold = wide.gather(2, targets[:, :, None])
+        others = wide.gather(2, names).masked_fill(~ways | (names == targets[:, :, None]), -torch.inf)
+        return torch.logsumexp(torch.cat([gold, others], dim=2), dim=2) - gold[:, :, 0]
     return functional.cross_entropy(wide.flatten(0, 1), targets.flatten(), reduction="none").view(targets.shape)
 
 
@@ -86,15 +93,74 @@ def summed(writer: Tensor, director: Tensor) -> Tensor:
     return writer + director
 
 
-JOINT_LOSSES: dict[str, JointLoss] = {"wdal": wdal, "wdal_released": wdal_released, "sum": summed}
+def product(writer: Tensor, director: Tensor) -> Tensor:
+    """A · b (Fig. 6); what `wdal` is in exact arithmetic, without its kinks.
+
+    Args:
+        writer: (B,).
+        director: (B,).
+    """
+    return writer * director
+
+
+def director_only(writer: Tensor, director: Tensor) -> Tensor:
+    """B alone: the writer learns only what the director's gradient tells it (Fig. 6).
+
+    Args:
+        writer: (B,).
+        director: (B,).
+    """
+    return director
+
+
+def writer_only(writer: Tensor, director: Tensor) -> Tensor:
+    """A alone; no director is built, so that no parameter goes without a gradient.
+
+    Args:
+        writer: (B,).
+        director: (B,).
+    """
+    return writer
+
+
+class Adaptive(nn.Module):
+    """exp(−s) · a + s + exp(−t) · b + t with learned s and t, the logarithms of the losses' scales.
+
+    The paper compares with an "adaptive" loss (Fig. 6) and does not define it; this is the learned uncertainty
+    weighting of Kendall et al. (2018). It may become negative, as a log-likelihood may.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.log_scales = nn.Parameter(torch.zeros(2))
+
+    def forward(self, writer: Tensor, director: Tensor) -> Tensor:
+        """(B,), (B,) → (B,)."""
+        scale = torch.exp(-self.log_scales)
+        return scale[0] * writer + scale[1] * director + self.log_scales.sum()
+
+
+def _same(loss: JointLoss) -> Callable[[], JointLoss]:
+    return lambda: loss
+
+
+JOINT_LOSSES: dict[str, Callable[[], JointLoss]] = {
+    "wdal": _same(wdal),
+    "wdal_released": _same(wdal_released),
+    "product": _same(product),
+    "sum": _same(summed),
+    "adaptive": Adaptive,
+    "director_only": _same(director_only),
+    "writer_only": _same(writer_only),
+}
 
 
 def joint_loss(name: str) -> JointLoss:
-    """Looks a joint loss up.
+    """Makes the joint loss of that name; some have parameters that learn.
 
     Raises:
         ConfigError: If there is none of that name; the message lists them.
     """
     if name not in JOINT_LOSSES:
         raise ConfigError(f"Unknown loss {name!r}:", nearest(name, JOINT_LOSSES))
-    return JOINT_LOSSES[name]
+    return JOINT_LOSSES[name]()

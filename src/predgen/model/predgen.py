@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
+from typing import Literal, NamedTuple
+
 import torch
 from torch import Tensor, nn
 
 from predgen.answers.tables import AnswerTable
-from predgen.config import DirectorHistory, SamplingMode
+from predgen.config import DirectorHistory, OwnTokens, SamplingMode
 from predgen.decoding.generate import generate_freely
-from predgen.decoding.score import score_trie
-from predgen.model.director import Director, Reading
-from predgen.model.losses import JointLoss, masked_mean, token_losses
+from predgen.decoding.score import score_trie, trie_scores
+from predgen.model.director import Answer, Director, Reading
+from predgen.model.history import History, gold_history, write_history
+from predgen.model.losses import JointLoss
 from predgen.model.outputs import Scores, StepOutput
-from predgen.model.sampling import History, LinearSchedule, draw_coins, gold_history, mixed_history
+from predgen.model.sampling import draw_coins, draw_noise
+from predgen.model.schedules import Schedule
 from predgen.model.writer import Prefix, Writer
+from predgen.model.writer_loss import WriterLoss
+
+
+class Sampling(NamedTuple):
+    """Scheduled sampling's settings."""
+
+    schedule: Schedule  # p(s)
+    mode: SamplingMode  # what shares a coin
+    own: OwnTokens  # how own tokens are chosen
+    seed: int  # keys coins and noise
 
 
 class PredGen(nn.Module):
@@ -22,33 +36,35 @@ class PredGen(nn.Module):
     Args:
         writer: The adapted language model.
         table: The answer space under its tokenizer.
-        director: The task adapter, an `nn.Module`.
+        director: The task adapter, an `nn.Module`; None where the joint loss asks for none.
+        writer_loss: L_W.
         joint: How L_W and L_D become one loss.
-        schedule: p(s).
-        mode: One coin a token, or one a row.
+        sampling: What histories the writer is shown.
         director_history: "any": every row teaches the director. "own": only rows whose whole history is the model's
             own, since under gold history the director can copy the answer from its own input; the other rows then
             carry the writer loss alone.
-        seed: Keys the sampling coins.
+        loss_of: "rows": the losses are joined row by row. "batch": their means over a micro-batch are, as in the
+            released code; the result then depends on how rows are batched.
     """
 
     def __init__(
         self,
         writer: Writer,
         table: AnswerTable,
-        director: nn.Module,
+        director: nn.Module | None,
+        writer_loss: WriterLoss,
         joint: JointLoss,
-        schedule: LinearSchedule,
-        mode: SamplingMode,
-        director_history: DirectorHistory,
-        seed: int,
+        sampling: Sampling,
+        director_history: DirectorHistory = "any",
+        loss_of: Literal["rows", "batch"] = "rows",
     ) -> None:
         super().__init__()
         self.writer, self.table, self.director = writer, table, director
-        self.joint, self.schedule, self.mode, self.seed = joint, schedule, mode, seed
-        self.director_history = director_history
+        self.writer_loss, self.joint, self.sampling = writer_loss, joint, sampling
+        self.director_history, self.loss_of = director_history, loss_of
         # A director that reads nothing at inference has no decision of its own.
-        self.reader_name = "director" if any(True for _ in director.parameters()) else None
+        reads = director is not None and any(True for _ in director.parameters())
+        self.reader_name = "director" if reads else None
 
     def forward(
         self,
@@ -72,28 +88,48 @@ class PredGen(nn.Module):
             row_ids: (B,) keys of the coins.
             step: Optimizer steps taken so far; s of the schedule.
         """
-        prefix = self.writer.prefill(prompt_ids, prompt_mask)
-        probability = self.schedule(step)
+        prefix = self.writer.prefill(prompt_ids, prompt_mask, all_logits=self.writer_loss.reads_prompt)
+        probability = self.sampling.schedule(step)
         history = self._history(prefix, answer_index, row_ids, probability, step)
         written = self.writer.extend(prefix, history.ids, history.mask)
         logits = torch.cat([prefix.logits[:, None], written.logits], dim=1)  # (B, T + 1, V): y_1 follows the prompt
 
-        losses = token_losses(logits, history.targets)
-        writer_loss = masked_mean(losses, history.target_mask)
-        reading = Reading(written.states, history.mask, losses, history.target_weights * history.target_mask)
+        losses = self.writer_loss(logits, history, self.table, prefix, prompt_ids)
+        if self.director is None:
+            return StepOutput(losses.rows.mean(), losses.rows, None, history.own, probability)
+        reading = Reading(
+            answer=Answer(written.states, history.mask, written.logits),
+            logits=logits,
+            targets=history.targets,
+            target_mask=history.target_mask,
+            token_losses=losses.tokens,
+            token_weights=history.target_weights * history.target_mask,
+            log_posterior=lambda: self._posterior(prefix),
+        )
         director: Director = self.director  # type: ignore[assignment]
         director_loss = director.loss(reading, answer_index, target)
-
-        joined = self.joint(writer_loss, director_loss)
-        if self.director_history == "own":
-            joined = torch.where(history.own, joined, writer_loss)
-        return StepOutput(joined.mean(), writer_loss, director_loss, history.own, probability)
+        loss = self._join(losses.rows, director_loss, history.own)
+        return StepOutput(loss, losses.rows, director_loss, history.own, probability)
 
     def _history(self, prefix: Prefix, answer_index: Tensor, row_ids: Tensor, probability: float, step: int) -> History:
         if probability == 0.0:
             return gold_history(self.table, answer_index)
-        coins = draw_coins(self.mode, probability, self.seed, step, row_ids, self.table.depth + 1)
-        return mixed_history(self.writer, prefix, self.table, answer_index, coins)
+        _, mode, own, seed = self.sampling
+        width = self.table.depth + 1
+        coins = draw_coins(mode, probability, seed, step, row_ids, width)
+        noise = draw_noise(seed, step, row_ids, width, self.table.child_tokens.shape[1]) if own == "sample" else None
+        return write_history(self.writer, prefix, self.table, answer_index, mode, own, coins, noise)
+
+    def _posterior(self, prefix: Prefix) -> Tensor:
+        return trie_scores(self.writer, prefix, self.table, self.writer_loss.normalise).log_posterior
+
+    def _join(self, writer_loss: Tensor, director_loss: Tensor, own: Tensor) -> Tensor:
+        taught = own if self.director_history == "own" else torch.ones_like(own)
+        if self.loss_of == "rows":
+            return torch.where(taught, self.joint(writer_loss, director_loss), writer_loss).mean()
+        if not taught.any():
+            return writer_loss.mean()
+        return self.joint(writer_loss.mean(), director_loss[taught].mean())
 
     @torch.no_grad()
     def score(self, prompt_ids: Tensor, prompt_mask: Tensor) -> Scores:
@@ -104,17 +140,15 @@ class PredGen(nn.Module):
             prompt_mask: (B, P).
         """
         prefix = self.writer.prefill(prompt_ids, prompt_mask)
-        scored = score_trie(self.writer, prefix, self.table)
-        answer = gold_history(self.table, scored.greedy)  # the greedy answer stands where gold stands in training
-        states = self.writer.extend(prefix, answer.ids, answer.mask).states
+        scored = score_trie(self.writer, prefix, self.table, self.writer_loss.normalise)
+        scores = Scores(scored.log_posterior, scored.log_mass, scored.greedy, None, None)
+        if self.reader_name is None:
+            return scores
+        shown = gold_history(self.table, scored.greedy)  # the greedy answer stands where gold stands in training
+        written = self.writer.extend(prefix, shown.ids, shown.mask)
+        answer = Answer(written.states, shown.mask, written.logits)
         director: Director = self.director  # type: ignore[assignment]
-        return Scores(
-            log_posterior=scored.log_posterior,
-            log_mass=scored.log_mass,
-            greedy=scored.greedy,
-            class_logits=director.class_logits(states, answer.mask),
-            value=director.value(states, answer.mask),
-        )
+        return scores._replace(class_logits=director.class_logits(answer), value=director.value(answer))
 
     def write_freely(self, prompt_ids: Tensor, prompt_mask: Tensor) -> list[list[int]]:
         """Greedy text over the whole vocabulary, as token ids; a diagnosis, never a prediction."""

@@ -27,6 +27,7 @@ class Prefix(NamedTuple):
     values: tuple[Tensor, ...]  # as keys
     mask: Tensor  # (B, S) int64; 0 on padding
     logits: Tensor  # (B, V); next-token logits behind the last column
+    all_logits: Tensor | None = None  # (B, S, V); those behind every column, where they were asked for
 
     @property
     def lengths(self) -> Tensor:
@@ -90,12 +91,18 @@ class Writer(nn.Module):
         """Width d of the hidden states."""
         return int(self.lm.config.get_text_config().hidden_size)
 
-    def prefill(self, prompt_ids: Tensor, prompt_mask: Tensor) -> Prefix:
+    @property
+    def vocabulary_size(self) -> int:
+        """Width V of the logits."""
+        return int(self.lm.config.get_text_config().vocab_size)
+
+    def prefill(self, prompt_ids: Tensor, prompt_mask: Tensor, all_logits: bool = False) -> Prefix:
         """Reads left-padded prompts.
 
         Args:
             prompt_ids: (B, P).
             prompt_mask: (B, P), 1 on real tokens.
+            all_logits: Whether the logits of all columns are kept; large, and only of use to a loss over the prompt.
         """
         output = self.lm(
             input_ids=prompt_ids,
@@ -103,9 +110,10 @@ class Writer(nn.Module):
             position_ids=_positions(prompt_mask),
             past_key_values=DynamicCache(),
             use_cache=True,
-            logits_to_keep=1,  # no other position predicts an answer token
+            logits_to_keep=0 if all_logits else 1,  # no other position predicts an answer token
         )
-        return _prefix(output.past_key_values, prompt_mask, output.logits[:, -1])
+        prefix = _prefix(output.past_key_values, prompt_mask, output.logits[:, -1])
+        return prefix._replace(all_logits=output.logits) if all_logits else prefix
 
     def extend(self, prefix: Prefix, ids: Tensor, mask: Tensor) -> Written:
         """Reads answer tokens behind a prefix; the gradient flows into both.

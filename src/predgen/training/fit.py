@@ -27,7 +27,7 @@ from predgen.decoding.decide import number_decisions, residual_radius
 from predgen.evaluation import Targets, decision_metrics
 from predgen.metrics import check_metric, default_metric
 from predgen.model.bases import load_base
-from predgen.model.build import Setting, build_method, check_director, check_names
+from predgen.model.build import Setting, build_method, check_director, check_names, director_kind
 from predgen.model.outputs import Scores
 from predgen.model.writer import Writer, context_length
 from predgen.peft_methods import peft_method
@@ -92,15 +92,14 @@ def fit(config: RunConfig, overwrite: bool = False, say: Say = print, trust_remo
     }
     check_branching(Writer(base.model), table, prompts["training"][:2])
 
+    mean, spread = _standardisation(prepared.space, prepared.train.targets)
+    total_steps = _total_steps(config, len(prepared.train))
+    setting = Setting(config, task, prepared.space, total_steps, mean, spread)
+    method = build_method(Writer(adapt(base.model, config.peft)), table, setting)
+
     claim(folder, overwrite)
     (folder / CONFIG).write_text(config.to_yaml(), encoding="utf-8")
     write_splits(folder, prepared)
-
-    mean, spread = _standardisation(prepared.space, prepared.train.targets)
-    total_steps = _total_steps(config, len(prepared.train))
-    method = build_method(
-        Writer(adapt(base.model, config.peft)), table, Setting(config, task, total_steps, mean, spread)
-    )
     trained = sum(parameter.numel() for parameter in method.parameters() if parameter.requires_grad)
     say(f"Training {config.method} on {base.name}: {trained:,} parameters learn, {total_steps} steps, by {metric}.")
 
@@ -161,7 +160,6 @@ def fit(config: RunConfig, overwrite: bool = False, say: Say = print, trust_remo
 
 def _resolved(config: RunConfig, prepared: Prepared, task: Task, metric: str, folder: Path) -> RunConfig:
     """The settings with everything that was inferred filled in, so that they alone repeat the run."""
-    kind = config.director.kind or ("mean" if task == "classification" else "value")
     space = prepared.space
     if isinstance(space, NumberGrid):
         answers = replace(config.space, low=space.low, high=space.high, decimals=space.decimals)
@@ -172,7 +170,7 @@ def _resolved(config: RunConfig, prepared: Prepared, task: Task, metric: str, fo
         task=task,
         out=str(folder),
         data=replace(config.data, text=None, template=prepared.schema.template, target=prepared.schema.target),
-        director=replace(config.director, kind=kind),
+        director=replace(config.director, kind=director_kind(config, task)),
         space=answers,
         train=replace(config.train, metric=metric),
     )

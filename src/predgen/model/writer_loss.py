@@ -1,0 +1,60 @@
+"""L_W: how the writer's tokens are scored against gold's (section 4)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from predgen.answers.tables import AnswerTable
+from predgen.config import Normalise
+from predgen.model.history import History
+from predgen.model.losses import masked_mean, token_losses
+from predgen.model.writer import Prefix
+
+
+class WriterLosses(NamedTuple):
+    """The writer's losses, in nats."""
+
+    rows: Tensor  # (B,); means over each row's targets
+    tokens: Tensor  # (B, T + 1); of each answer token, where there is a target or not
+
+
+@dataclass(frozen=True)
+class WriterLoss:
+    """L_W = −(1/m) Σ_t log p(y_t | x, ỹ_<t).
+
+    Args:
+        normalise: Over the vocabulary, or over the tokens that the trie allows behind the history shown.
+        reads_prompt: Whether the prompt's tokens count as well, each as much as an answer token. The released code does
+            so, and counts the answer's padding too, which is left out here: it makes a row's loss depend on its batch.
+    """
+
+    normalise: Normalise = "vocabulary"
+    reads_prompt: bool = False
+
+    def __call__(
+        self, logits: Tensor, history: History, table: AnswerTable, prefix: Prefix, prompt_ids: Tensor
+    ) -> WriterLosses:
+        """Scores one batch.
+
+        Args:
+            logits: (B, T + 1, V); column t predicts gold's token t.
+            history: What was shown.
+            table: The answer space.
+            prefix: The prompts, read; with all logits where `reads_prompt`.
+            prompt_ids: (B, P).
+        """
+        allowed = None
+        if self.normalise == "space" and history.nodes is not None:
+            allowed = (table.child_tokens[history.nodes], table.child_nodes[history.nodes] >= 0)
+        tokens = token_losses(logits, history.targets, allowed)
+        if not self.reads_prompt or prefix.all_logits is None:
+            return WriterLosses(masked_mean(tokens, history.target_mask), tokens)
+        # The first real token has nothing before it that could predict it, and padding predicts nothing.
+        prompt = token_losses(prefix.all_logits[:, :-1], prompt_ids[:, 1:])
+        counted = (prefix.mask[:, :-1] * prefix.mask[:, 1:]).bool()
+        both = torch.cat([prompt, tokens], dim=1)
+        return WriterLosses(masked_mean(both, torch.cat([counted, history.target_mask], dim=1)), tokens)

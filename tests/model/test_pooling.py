@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from predgen.model.pooling import AttentionPool, build_pool, mean_state
+
+STATES = torch.tensor([[[1.0, 0.0], [3.0, 2.0], [9.0, 9.0]], [[7.0, 7.0], [2.0, 4.0], [6.0, 8.0]]])
+MASK = torch.tensor([[1, 1, 0], [0, 1, 1]])  # padded on the right, and on the left
+
+
+@pytest.mark.parametrize(
+    ("pooling", "expected"),
+    [
+        ("first", [[1.0, 0.0], [2.0, 4.0]]),
+        ("last", [[3.0, 2.0], [6.0, 8.0]]),
+        ("mean", [[2.0, 1.0], [4.0, 6.0]]),
+        ("attention", [[2.0, 1.0], [4.0, 6.0]]),  # its query is zero at the start: the mean
+    ],
+)
+def test_poolings_by_hand(pooling: str, expected: list[list[float]]) -> None:
+    assert torch.allclose(build_pool(pooling, 2)(STATES, MASK), torch.tensor(expected))
+
+
+def test_attention_by_hand() -> None:
+    pool = AttentionPool(2)
+    with torch.no_grad():
+        pool.query.copy_(torch.tensor([2**0.5, 0.0]))
+    # scores are the first feature: weights 1 : e² for (1, 0), (3, 2)
+    share = torch.tensor(2.0).exp() / (1 + torch.tensor(2.0).exp())
+    assert torch.allclose(pool(STATES, MASK)[0], torch.stack([1 + 2 * share, 2 * share]))
+
+
+def test_padding_does_not_enter_the_mean_and_an_empty_answer_is_zero() -> None:
+    assert mean_state(STATES, MASK).tolist() == [[2.0, 1.0], [4.0, 6.0]]
+    assert mean_state(STATES, torch.zeros(2, 3)).tolist() == [[0.0, 0.0]] * 2

@@ -3,9 +3,10 @@
     python benchmarks/ablations.py [--seeds 0,1] [--only NAME ...] [--out runs/ablations]
 
 vader-tweets, 800 rows to train on, one epoch of batch 16, SmolLM2-135M with LoRA r = 8, lr 1e-3; checkpoint and
-decision by MAE on 200 dev rows, reported on 500 test rows that are used for nothing else. Every run is scored under every
-decision it allows, so that writer and director are told apart and all methods are compared under the same ones. Finished
-cells are kept: run it again and only what is missing is fitted. It writes table.md and records.json beside the runs.
+decision by MAE on 200 dev rows, reported on 500 test rows that are used for nothing else. Every run is scored under
+every decision it allows, so that writer and director are told apart and all methods are compared under the same ones.
+Finished cells are kept: run it again and only what is missing is fitted. It writes table.md and records.json beside
+the runs.
 """
 
 from __future__ import annotations

@@ -46,13 +46,14 @@ def batch(rows: int, tokens: int) -> dict[str, Tensor]:
         "answer_index": torch.randint(0, 81, (rows,), generator=generator),
         "target": torch.randn(rows, generator=generator),
         "row_ids": torch.arange(rows),
+        "weight": torch.ones(rows),
     }
 
 
 def build_cases(rows: int, tokens: int) -> dict[str, Callable[[], None]]:
     base = load_base("smollm2-135m")
     table = AnswerTable(build_trie(NumberGrid(-4, 4, 1), base.tokenizer, "\nSentiment:"))
-    writer = Writer(peft_method("lora").build(base.model, PeftConfig()))
+    writer = Writer(peft_method("lora").build(base.model, PeftConfig(), total_steps=1))
     inputs = batch(rows, tokens)
 
     def predgen(probability: float) -> PredGen:

@@ -10,10 +10,14 @@ import pytest
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import (
+    Gemma2Config,
+    Gemma2ForCausalLM,
     GPT2Config,
     GPT2LMHeadModel,
     LlamaConfig,
     LlamaForCausalLM,
+    MistralConfig,
+    MistralForCausalLM,
     PreTrainedModel,
     PreTrainedTokenizerFast,
     Qwen2Config,
@@ -104,6 +108,40 @@ def tiny_qwen2(vocabulary: int = 512) -> PreTrainedModel:
     return _seeded(lambda: Qwen2ForCausalLM(config))
 
 
+def tiny_mistral(vocabulary: int = 512) -> PreTrainedModel:
+    """A window on every layer, shorter than most prompts."""
+    config = MistralConfig(
+        vocab_size=vocabulary,
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=256,
+        sliding_window=6,
+    )
+    return _seeded(lambda: MistralForCausalLM(config))
+
+
+def tiny_gemma2(vocabulary: int = 512) -> PreTrainedModel:
+    """Full and windowed layers in turn, logits that are capped, no fused attention."""
+    config = Gemma2Config(
+        vocab_size=vocabulary,
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        head_dim=8,
+        query_pre_attn_scalar=8,
+        max_position_embeddings=256,
+        sliding_window=6,
+        attn_logit_softcapping=5.0,
+        final_logit_softcapping=8.0,
+    )
+    return _seeded(lambda: Gemma2ForCausalLM(config))
+
+
 def _seeded(build: Callable[[], PreTrainedModel]) -> PreTrainedModel:
     torch.manual_seed(0)
     model = build().eval()
@@ -115,7 +153,13 @@ def _seeded(build: Callable[[], PreTrainedModel]) -> PreTrainedModel:
     return model
 
 
-TINY_MODELS = {"llama": tiny_llama, "gpt2": tiny_gpt2, "qwen2": tiny_qwen2}
+TINY_MODELS = {
+    "llama": tiny_llama,
+    "gpt2": tiny_gpt2,
+    "qwen2": tiny_qwen2,
+    "mistral": tiny_mistral,
+    "gemma2": tiny_gemma2,
+}
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from predgen.errors import DataError, PredgenError, nearest
+from predgen.errors import DataError, Interrupted, PredgenError, nearest
 from predgen.terminal import hush_known_warnings, open_console
 
 # Only here: a settings file or a run folder from elsewhere must not be able to switch it on.
@@ -50,12 +50,26 @@ def fit(
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="Any setting: train.batch_size=8. Repeatable.")
     ] = None,
+    weight: Annotated[str | None, typer.Option(help="A column: what each training row counts.")] = None,
+    time_budget: Annotated[str | None, typer.Option(help="Take fewer steps where more would take longer: 30m.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a run in the output folder.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a stopped run; --out alone names it.")] = False,
+    accept_changes: Annotated[
+        bool, typer.Option("--accept-changes", help="Resume even if settings or rows have changed.")
+    ] = False,
+    start_from: Annotated[str | None, typer.Option("--from", help="Train this finished run further, on DATA.")] = None,
     trust_remote_code: TrustRemoteCode = False,
 ) -> None:
     """Train on rows of text and write a run folder."""
     from predgen.config import load_config
 
+    if resume and config is None and data is None and out_folder is not None:
+        config = str(Path(out_folder) / "config.yaml")
+    under: dict[str, Any] = {}
+    if start_from is not None:
+        from predgen.training.run_folder import settings_to_continue
+
+        under = settings_to_continue(Path(start_from))
     settings = load_config(
         config,
         set_ or [],
@@ -67,6 +81,7 @@ def fit(
             "data.dev": dev,
             "data.eval": eval_data,
             "data.max_rows": max_rows,
+            "data.weight": weight,
             "task": task,
             "method": method,
             "model.name": model,
@@ -74,11 +89,21 @@ def fit(
             "out": out_folder,
             "train.epochs": epochs,
             "train.seed": seed,
+            "train.time_budget": time_budget,
         },
+        under,
     )
     from predgen.training.fit import fit as run_fit
 
-    fitted = run_fit(settings, overwrite=overwrite, say=_say, trust_remote_code=trust_remote_code)
+    fitted = run_fit(
+        settings,
+        overwrite=overwrite,
+        say=_say,
+        trust_remote_code=trust_remote_code,
+        resume=resume,
+        accept_changes=accept_changes,
+        start_from=start_from,
+    )
     dev_result = fitted.metrics["dev"]
     _say(
         f"Best on dev: {dev_result['metric']} {dev_result['value']:.4f} at step {dev_result['step']}, "
@@ -264,6 +289,9 @@ def main() -> None:
     hush_known_warnings()
     try:
         app()
+    except Interrupted as stop:
+        Console(stderr=True).print(escape(str(stop)), soft_wrap=True, highlight=False)
+        sys.exit(130)
     except PredgenError as problem:
         Console(stderr=True).print(f"[bold red]Error:[/] {escape(str(problem))}", soft_wrap=True, highlight=False)
         sys.exit(1)

@@ -36,6 +36,9 @@ DirectorKind = Literal["class", "vocabulary", "value", "ordered", "ordered_relea
 DirectorError = Literal["squared", "absolute", "huber"]
 Normalise = Literal["vocabulary", "space"]
 DirectorHistory = Literal["any", "own"]
+Precision = Literal["fp32", "bf16", "fp16"]
+LearningRateSchedule = Literal["cosine", "linear", "constant"]
+Scoring = Literal["tree", "paths"]
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -44,6 +47,7 @@ class DataConfig:
 
     source: str | None = None  # a csv, tsv or jsonl file, or a name that `predgen data` lists
     text: str | None = None  # the text column; found from the columns when neither it nor a template is given
+    weight: str | None = None  # a column of non-negative numbers: what each training row's loss counts
     template: str | None = None  # a prompt over several columns, e.g. "Headline: {a}\nEdited: {b}"
     target: str | None = None  # the column to predict; found from the columns when not given
     dev: str | None = None  # rows to select the checkpoint and decision on; else a part of `source`
@@ -82,6 +86,19 @@ class ModelConfig:
 
 
 @dataclass(frozen=True, config=_STRICT)
+class AdaLoraConfig:
+    """What AdaLoRA alone reads; shares are of all optimizer steps."""
+
+    init_rank: Positive | None = None  # before ranks are taken away; None: half as much again as peft.rank
+    warmup: Share = 0.1  # no rank is taken away yet
+    cooldown: Share = 0.3  # none is taken away any more
+    every: Positive = 1  # steps from one allocation to the next
+    orthogonality: NonNegative = 0.5  # weight of the term that keeps P and Q orthogonal
+    beta1: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.85  # smooths the importance
+    beta2: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.85  # smooths its uncertainty
+
+
+@dataclass(frozen=True, config=_STRICT)
 class PeftConfig:
     """How the writer is adapted."""
 
@@ -90,6 +107,7 @@ class PeftConfig:
     alpha: Annotated[float, Field(gt=0.0)] = 16.0
     dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
     target_modules: str | tuple[str, ...] = "all-linear"  # as in peft: names, a pattern, or "all-linear"
+    adalora: AdaLoraConfig = dataclasses.field(default_factory=AdaLoraConfig)
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -143,9 +161,17 @@ class TrainConfig:
     eval_batch_size: Positive = 32
     learning_rate: Annotated[float, Field(gt=0.0)] = 1e-3
     weight_decay: NonNegative = 0.0
-    warmup: Share = 0.05  # share of the steps in which the learning rate rises; then it falls along a cosine
+    schedule: LearningRateSchedule = "cosine"  # of the learning rate, once it has risen
+    warmup: Share = 0.05  # share of the steps in which the learning rate rises
     clip: Annotated[float, Field(gt=0.0)] = 1.0  # norm of the gradient
     evaluations: Positive = 4  # how often, evenly spread over the run, dev is scored and a checkpoint kept
+    precision: Precision = "fp32"  # of the base's weights and the passes; what learns stays in float32
+    gradient_checkpointing: bool = False  # less memory: activations are computed again, and the prompt with them
+    # none, balanced (every class counts the same in all), or a weight a label: {spam: 3, ham: 1}
+    class_weights: Literal["none", "balanced"] | dict[str, NonNegative] = "none"
+    on_nonfinite: Literal["stop", "skip"] = "stop"  # what a loss or gradient of NaN or infinity does to the run
+    report_to: tuple[str, ...] = ()  # trackers of transformers' Trainer, e.g. tensorboard
+    time_budget: str | None = None  # e.g. 30m or 1h30m: fewer steps where more would take longer
     patience: Positive | None = None  # stop after so many evaluations without a better dev metric
     metric: str | None = None  # the dev metric that selects checkpoint and decision; None: accuracy or mae
     seed: int = 0
@@ -186,6 +212,7 @@ def load_config(
     path: str | Path | None = None,
     assignments: Sequence[str] = (),
     overrides: Mapping[str, object] | None = None,
+    under: Mapping[str, Any] | None = None,
 ) -> RunConfig:
     """Reads a YAML file and lays assignments over it; the later wins.
 
@@ -193,6 +220,7 @@ def load_config(
         path: A YAML file of nested settings, or None for the defaults.
         assignments: Strings ``a.b=c``; the value is read as YAML (``train.epochs=2``, ``data.target=null``).
         overrides: Dotted keys to values, laid over both; None values are skipped.
+        under: Nested settings laid under all of them, and over a profile's.
 
     Returns:
         The validated settings.
@@ -200,7 +228,7 @@ def load_config(
     Raises:
         ConfigError: If the file cannot be read, or a key or value is wrong; the message lists every problem.
     """
-    settings: dict[str, Any] = _read_yaml(Path(path)) if path is not None else {}
+    settings = _merged(under or {}, _read_yaml(Path(path)) if path is not None else {})
     for assignment in assignments:
         key, sign, text = assignment.partition("=")
         if not sign or not key.strip():

@@ -44,6 +44,10 @@ class RunFolderError(PredgenError):
     """A run folder is missing, damaged, foreign, or made with another base model."""
 
 
+class Interrupted(PredgenError):
+    """Training was stopped from outside, and can go on."""
+
+
 class PredgenWarning(UserWarning):
     """Something was decided or changed on the user's behalf, and should be known."""
 

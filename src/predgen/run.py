@@ -28,9 +28,9 @@ from predgen.evaluation import (
     share_outside_space,
 )
 from predgen.metrics import baseline_metrics
-from predgen.model.build import Setting, build_method
+from predgen.model.build import Setting, build_method, build_writer
 from predgen.model.outputs import Scores
-from predgen.model.writer import Writer
+from predgen.peft_methods import peft_method
 from predgen.prediction import Prediction, RowError, label_predictions, number_predictions, score_prompts
 from predgen.training.run_folder import DIRECTOR, RunRecord, read_record
 
@@ -194,7 +194,6 @@ def load(path: str | Path, batch_size: int = 32, trust_remote_code: bool = False
         ModelError: If its base model cannot be loaded.
     """
     import torch
-    from peft import PeftModel
     from safetensors import SafetensorError
     from safetensors.torch import load_file
     from transformers import AutoTokenizer
@@ -206,16 +205,23 @@ def load(path: str | Path, batch_size: int = 32, trust_remote_code: bool = False
     try:
         config = config_from_dict(record.config, where=f"{folder}/predgen.json")
         space = space_from_json(record.space)
-        base = load_base(config.model.name, config.model.revision, trust_remote_code)
-        check_base(base, record.base["sha256"])
+        peft = peft_method(config.peft.method)
+        precision = config.train.precision
+        if precision == "fp16" and not torch.cuda.is_available():
+            precision = "fp32"  # the same numbers up to rounding; CPUs are slow in fp16
+        if peft.whole:
+            base = load_base(str(folder), None, trust_remote_code)
+        else:
+            base = load_base(config.model.name, config.model.revision, trust_remote_code, precision=precision)
+            check_base(base, record.base["sha256"])
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        lm = PeftModel.from_pretrained(base.model, str(folder), use_safetensors=True)
+        lm = peft.load(base.model, folder)
         table = AnswerTable(build_trie(space, tokenizer, config.prompt.cue))
         task = config.task
         if task == "auto":
             raise RunFolderError(f"{folder}/predgen.json does not say its task.")
         setting = Setting(config, task, space, record.total_steps, record.mean, record.spread)
-        method = build_method(Writer(lm), table, setting)
+        method = build_method(build_writer(lm, config, record.scoring), table, setting)
         director = load_file(folder / DIRECTOR) if (folder / DIRECTOR).exists() else {}
     except (OSError, SafetensorError, json.JSONDecodeError, KeyError, ValueError, RuntimeError) as problem:
         raise RunFolderError(

@@ -10,9 +10,7 @@ from predgen.answers.trie import AnswerTrie, build_trie
 from predgen.data.batches import pad_prompts
 from predgen.data.prompts import PromptEncoder
 from predgen.decoding import score
-from predgen.decoding.check import check_branching
 from predgen.decoding.score import score_trie
-from predgen.errors import ModelError
 from predgen.model.writer import Writer
 
 CUE = "\nAnswer:"
@@ -108,22 +106,6 @@ def test_the_pad_id_is_never_seen(llama: PreTrainedModel, byte_level: PreTrained
         score_trie(writer, writer.prefill(*pad_prompts(prompts, pad_id=pad)), table).log_probs for pad in (0, 77)
     )
     assert torch.equal(one, other)
-
-
-def test_an_unknown_architecture_is_checked_and_a_wrong_one_refused(
-    llama: PreTrainedModel, byte_level: PreTrainedTokenizerFast, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    table = AnswerTable(build_trie(SPACES["labels"], byte_level, CUE))
-    prompts = [PromptEncoder(byte_level, CUE, 100)(body).ids for body in BODIES[:2]]
-    llama.config.model_type = "something new"
-    writer = Writer(llama)
-    check_branching(writer, table, prompts)
-    honest = writer.branch
-    monkeypatch.setattr(
-        writer, "branch", lambda prefix, ids, depth, sees: honest(prefix, ids, depth + 3, torch.ones_like(sees))
-    )
-    with pytest.raises(ModelError, match="does not branch"):
-        check_branching(writer, table, prompts)
 
 
 @pytest.mark.model

@@ -164,9 +164,7 @@ def test_parallel_predicts_every_token_from_gold(read: tuple[Writer, Prefix], tr
         for position in range(len(ids)):
             shown = gold_history(table, GOLD[row : row + 1])
             alone = prefix.rows(row, row + 1)
-            logits = (
-                alone.logits if position == 0 else writer.extend(alone, shown.ids, shown.mask).logits[:, position - 1]
-            )
+            logits = alone.logits if position == 0 else writer.extend(alone, shown.ids, shown.mask).logits[:, position]
             token = max(node.children, key=lambda token: logits[0, token].item())
             if token == trie.terminator:
                 break

@@ -30,6 +30,7 @@ from predgen.model.history import gold_history
 from predgen.model.losses import joint_loss, masked_mean, token_losses
 from predgen.model.pooling import AttentionPool, LastToken, MeanPool
 from predgen.model.predgen import PredGen, Sampling
+from predgen.model.rereading import PathwiseWriter, RereadingWriter
 from predgen.model.schedules import build_schedule
 from predgen.model.writer import Writer
 from predgen.model.writer_loss import WriterLoss
@@ -61,7 +62,7 @@ def build(
 ) -> PredGen:
     """PredGen in float64 with LoRA on a tiny base."""
     torch.manual_seed(1)
-    adapted = peft_method("lora").build(model, PeftConfig(rank=4))
+    adapted = peft_method("lora").build(model, PeftConfig(rank=4), total_steps=9)
     for name, parameter in adapted.named_parameters():
         if "lora_B" in name:  # zero at the start, which would hide half of the gradient
             nn.init.normal_(parameter, std=0.2)
@@ -83,17 +84,24 @@ def build(
     sampling = Sampling(build_schedule("constant", probability, probability, 1), mode, own, seed=5)
     return PredGen(
         writer, table, director, writer_loss or WriterLoss(), joint_loss(loss), sampling, history, loss_of
-    ).double()
+    ).to(model.dtype)
 
 
-def batch(tokenizer: PreTrainedTokenizerFast, gold: list[int] = GOLD) -> dict[str, torch.Tensor]:
+def precise(model: PreTrainedModel) -> PreTrainedModel:
+    """In float64, but for Gemma-2: its softmax is float32, in which float64's lowest number is minus infinity."""
+    return model if model.config.model_type == "gemma2" else model.double()
+
+
+def batch(
+    tokenizer: PreTrainedTokenizerFast, gold: list[int] = GOLD, dtype: torch.dtype = torch.float64
+) -> dict[str, torch.Tensor]:
     encoder = PromptEncoder(tokenizer, CUE, 100)
     rows = [
         TrainingRow(encoder(body).ids, answer, 0.7 * answer - 1, number)
         for number, (body, answer) in enumerate(zip(BODIES, gold, strict=True))
     ]
     collated = collate(rows)
-    collated["target"] = collated["target"].double()
+    collated.update({name: collated[name].to(dtype) for name in ("target", "weight")})
     return collated
 
 
@@ -150,18 +158,19 @@ def brute_force_posterior(method: PredGen, prompt: torch.Tensor) -> torch.Tensor
 def test_the_shared_prompt_changes_neither_loss_nor_gradients(
     tiny_model: PreTrainedModel, byte_level: PreTrainedTokenizerFast, director_kind: str, probability: float
 ) -> None:
-    method = build(tiny_model.double(), byte_level, director_kind, probability).train()
-    inputs = batch(byte_level)
+    method = build(precise(tiny_model), byte_level, director_kind, probability).train()
+    inputs = batch(byte_level, dtype=tiny_model.dtype)
+    exact = tiny_model.dtype == torch.float64
     loss = method(**inputs, step=3).loss
     loss.backward()
     shared = gradients(method)
     method.zero_grad()
     plain = plain_two_pass(method, inputs, step=3)
     plain.backward()
-    assert loss.item() == pytest.approx(plain.item(), rel=1e-9)
+    assert loss.item() == pytest.approx(plain.item(), rel=1e-9 if exact else 1e-5)
     assert shared.keys() == gradients(method).keys()
     for name, gradient in gradients(method).items():
-        assert (shared[name] - gradient).norm() <= 1e-5 * gradient.norm() + 1e-12, name
+        assert (shared[name] - gradient).norm() <= (1e-5 if exact else 1e-3) * gradient.norm() + 1e-6, name
 
 
 def test_p_zero_is_teacher_forcing(llama: PreTrainedModel, byte_level: PreTrainedTokenizerFast) -> None:
@@ -363,3 +372,55 @@ def test_the_expected_values_gradient_reaches_the_writer(
             parameter[0, 0] += shift
         losses.append(method(**inputs, step=0).loss.item())
     assert analytic == pytest.approx((losses[0] - losses[1]) / 2e-3, rel=1e-3), name
+
+
+REREADERS = {"checkpointed": RereadingWriter, "path by path": PathwiseWriter}
+
+
+@pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing.*")
+@pytest.mark.parametrize("kind", ["numbers", "expected", "ordered_released"])
+@pytest.mark.parametrize("rereader", REREADERS)
+def test_reading_anew_changes_neither_loss_nor_gradients(
+    tiny_model: PreTrainedModel, byte_level: PreTrainedTokenizerFast, kind: str, rereader: str
+) -> None:
+    """Under gradient checkpointing, and for models that cannot branch, against the shared prompt."""
+    method = build(precise(tiny_model), byte_level, kind, 0.5, writer_loss=WriterLoss(reads_prompt=kind == "numbers"))
+    inputs = batch(byte_level, dtype=tiny_model.dtype)
+    exact = tiny_model.dtype == torch.float64
+    shared = method.train()(**inputs, step=3)
+    shared.loss.backward()
+    expected = gradients(method)
+    method.zero_grad()
+
+    lm = method.writer.lm
+    if rereader == "checkpointed":
+        lm.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    method.writer = REREADERS[rereader](lm)
+    anew = method.train()(**inputs, step=3)
+    anew.loss.backward()
+    assert anew.loss.item() == pytest.approx(shared.loss.item(), rel=1e-6 if exact else 1e-5)
+    assert torch.equal(anew.own_history, shared.own_history)
+    assert expected.keys() == gradients(method).keys()
+    for name, gradient in gradients(method).items():
+        assert (expected[name] - gradient).norm() <= (1e-5 if exact else 1e-3) * gradient.norm() + 1e-6, name
+    one, other = (method.eval().score(inputs["prompt_ids"], inputs["prompt_mask"]) for _ in range(2))
+    assert torch.equal(one.log_posterior, other.log_posterior)
+    assert method.writer.lm.training is False
+
+
+def test_a_rows_weight_multiplies_its_loss(llama: PreTrainedModel, byte_level: PreTrainedTokenizerFast) -> None:
+    method = build(llama.double(), byte_level, "numbers", probability=0.5)
+    inputs = batch(byte_level)
+    alone = [
+        method(**{name: tensor[row : row + 1] for name, tensor in inputs.items()}, step=0).loss.item()
+        for row in range(4)
+    ]
+    inputs["weight"] = torch.tensor([0.0, 1.0, 3.0, 0.0]).double()
+    assert method(**inputs, step=0).loss.item() == pytest.approx((alone[1] + 3 * alone[2]) / 4)
+    for baseline in (
+        Generator(method.writer, method.table, WriterLoss()),
+        Predictor(method.writer, "regression", 1, "last").double(),
+    ):
+        losses = baseline(**inputs, step=0)
+        rows = losses.writer_loss if losses.writer_loss is not None else losses.director_loss
+        assert losses.loss.item() == pytest.approx((rows[1] + 3 * rows[2]).item() / 4)

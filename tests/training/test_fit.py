@@ -20,33 +20,8 @@ from predgen.prediction import LabelPrediction, NumberPrediction, RowError, scor
 from predgen.training import fit as fit_module
 from predgen.training.fit import Fitted, fit
 
-WORDS = ["good", "very good", "bad", "terrible", "not good", "liked it", "simply bad"]
 METHODS = ("predgen", "generator", "predictor")
 TASKS = ("classification", "regression")
-
-
-def rows(count: int = 48) -> list[dict[str, object]]:
-    made = []
-    for number in range(count):
-        words = WORDS[number % len(WORDS)]
-        positive = words in ("good", "very good", "liked it")
-        rating = round((1 if positive else -1) * (1 + number % 5 * 0.3), 1)
-        made.append(
-            {"text": f"The film {number} was {words}", "label": "good" if positive else "bad", "rating": rating}
-        )
-    return made
-
-
-@pytest.fixture(scope="session")
-def workshop(
-    tmp_path_factory: pytest.TempPathFactory, _llama_once: PreTrainedModel, byte_level: PreTrainedTokenizerFast
-) -> Path:
-    """A tiny base on disk, rows on disk, and a cache of its own."""
-    folder = tmp_path_factory.mktemp("workshop")
-    _llama_once.save_pretrained(folder / "base")
-    byte_level.save_pretrained(folder / "base")
-    (folder / "rows.jsonl").write_text("\n".join(map(json.dumps, rows())))
-    return folder
 
 
 @pytest.fixture(scope="session")
@@ -137,12 +112,12 @@ def test_predictions_have_their_form_and_stay_in_the_space(
 
 
 def test_a_moved_folder_predicts_the_same(
-    fitted: Callable[..., Fitted], method: str, task: str, tmp_path: Path
+    fitted: Callable[..., Fitted], method: str, task: str, tmp_path: Path, rows: list[dict[str, object]]
 ) -> None:
     run = fitted(method, task)
     moved = tmp_path / "moved"
     shutil.copytree(run.folder, moved)
-    texts = [str(row["text"]) for row in rows(9)]
+    texts = [str(row["text"]) for row in rows[:9]]
     before, after = run.run.predict(texts), predgen.load(moved).predict(texts)
     assert before == after
 
@@ -180,7 +155,7 @@ def test_a_changed_base_is_refused(
     [
         ("predgen.json", "{nonsense", "is damaged"),
         ("predgen.json", '{"format_version": 99}', "format version 99"),
-        ("predgen.json", '{"format_version": 1}', "missing"),
+        ("predgen.json", '{"format_version": 2}', "missing"),
         ("adapter_model.safetensors", "nonsense", "damaged or incomplete"),
         ("director.safetensors", "nonsense", "damaged or incomplete"),
         ("director.safetensors", None, "expected"),
@@ -211,7 +186,7 @@ def test_foreign_folders_are_refused(tmp_path: Path) -> None:
 
 
 def test_the_gold_answer_cannot_reach_the_evaluation(
-    fitted: Callable[..., Fitted], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    fitted: Callable[..., Fitted], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, rows: list[dict[str, object]]
 ) -> None:
     """Everything the models read while dev is scored is the dev prompts; shuffled targets change no score."""
     seen: list[list[list[int]]] = []
@@ -223,22 +198,24 @@ def test_the_gold_answer_cannot_reach_the_evaluation(
     monkeypatch.setattr(fit_module, "score_prompts", spy)
     run = fitted("predgen", "regression", "train.seed=77")
     decode = run.run.tokenizer.decode
-    assert len(seen) == 3
+    assert len(seen) == 4  # the estimate beforehand, and one an evaluation
     for prompt in seen[0]:
         text = decode(prompt)
         assert text.startswith("The film") and text.endswith("\nAnswer:")
-    bodies = [str(row["text"]) for row in rows(6)]
-    truth = [float(row["rating"]) for row in rows(6)]
+    bodies = [str(row["text"]) for row in rows[:6]]
+    truth = [float(row["rating"]) for row in rows[:6]]
     scores = run.run.score(bodies)
     one, other = (run.run.evaluate_scores(bodies, run.run.score(bodies), t) for t in (truth, truth[::-1]))
     assert one.decisions != other.decisions  # the metrics follow the targets
     assert torch.equal(scores.log_posterior, run.run.score(bodies).log_posterior)  # the scores never see them
 
 
-def test_training_evaluation_and_prediction_agree(fitted: Callable[..., Fitted], task: str) -> None:
+def test_training_evaluation_and_prediction_agree(
+    fitted: Callable[..., Fitted], task: str, rows: list[dict[str, object]]
+) -> None:
     run = fitted("predgen", task)
     splits = json.loads((run.folder / "splits.json").read_text())
-    data = rows()
+    data = rows
     chosen = [data[number] for number in splits["dev"]["rows"]]
     target = "label" if task == "classification" else "rating"
     evaluation = run.run.evaluate(chosen, [row[target] for row in chosen])
@@ -246,9 +223,11 @@ def test_training_evaluation_and_prediction_agree(fitted: Callable[..., Fitted],
     assert evaluation.decisions[best["decision"]][best["metric"]] == pytest.approx(best["value"], abs=1e-5)
 
 
-def test_batch_size_and_order_change_no_score(fitted: Callable[..., Fitted], method: str, task: str) -> None:
+def test_batch_size_and_order_change_no_score(
+    fitted: Callable[..., Fitted], method: str, task: str, rows: list[dict[str, object]]
+) -> None:
     run = fitted(method, task).run
-    prompts = [run.encoder(run.body(str(row["text"]))).ids for row in rows(7)]
+    prompts = [run.encoder(run.body(str(row["text"]))).ids for row in rows[:7]]
     one, seven = (score_prompts(run.method, prompts, size) for size in (1, 7))
     for alone, together in zip(one, seven, strict=True):
         assert (alone is None) == (together is None)
@@ -339,7 +318,7 @@ def test_the_saved_config_repeats_the_run(fitted: Callable[..., Fitted], tmp_pat
         ("sampling.own=free sampling.mode=parallel", "does not go with sampling.mode=parallel"),
         ("train.metric=accuracy", "no metric of a regression"),
         ("data.dev_size=0", "0 dev rows"),
-        ("peft.target_modules=nothing_such", "does not fit this model"),
+        ("peft.target_modules=nothing_such", "do not fit this model"),
         ("data.source=null", "No data was named"),
     ],
 )

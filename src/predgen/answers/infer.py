@@ -42,8 +42,7 @@ def _labels(targets: Sequence[str], settings: SpaceConfig) -> tuple[LabelSet, st
     space = LabelSet(settings.labels if settings.labels is not None else tuple(found))
     if len(space.labels) > MOST_ANSWERS:
         raise AnswerError(f"There are {len(space.labels)} labels.", f"At most {MOST_ANSWERS} are possible.")
-    for label in found:
-        space.index(label)
+    _refuse_strangers(space, targets)
     counts = ", ".join(f"{label!r} ×{count}" for label, count in Counter(targets).most_common())
     return space, f"Answers: {len(space.labels)} labels ({counts})."
 
@@ -75,10 +74,21 @@ def _grid(targets: Sequence[float], settings: SpaceConfig) -> tuple[NumberGrid, 
             f"At most {MOST_ANSWERS} are possible.",
             "Lower space.decimals, or divide the targets by a power of ten.",
         )
-    for target in targets:
-        space.index(target)
+    _refuse_strangers(space, targets)
     kept = "" if decimals >= seen else f"; {seen} decimals seen, {decimals} kept (space.decimals)"
     return space, (
         f"Answers: {len(space)} numbers from {space.texts[0]} to {space.texts[-1]} in steps of {space.step:g} "
         f"(targets run from {least:g} to {most:g}{kept})."
     )
+
+
+def _refuse_strangers(space: LabelSet | NumberGrid, targets: Sequence[str] | Sequence[float]) -> None:
+    problems: list[tuple[int, AnswerError]] = []
+    for row, target in enumerate(targets):
+        try:
+            space.index(target)
+        except AnswerError as problem:
+            problems.append((row, problem))
+    if problems:
+        row, first = problems[0]
+        raise AnswerError(f"{len(problems)} of {len(targets)} targets do not belong to the space; row {row}: {first}")

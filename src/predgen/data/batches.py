@@ -28,6 +28,7 @@ class TrainingBatch(NamedTuple):
     answer_index: Tensor  # (B,) int64; the gold answer's position in the space
     target: Tensor  # (B,) float; the gold number, or the class index, exactly as the rows have it
     row_ids: Tensor  # (B,) int64; the row's position in the training set, which keys its sampling coins
+    weight: Tensor  # (B,) float; what the row's loss counts, 1 on average over the training rows
 
 
 class TrainingRow(NamedTuple):
@@ -37,6 +38,7 @@ class TrainingRow(NamedTuple):
     answer_index: int
     target: float
     row_id: int
+    weight: float = 1.0
 
 
 def pad_prompts(prompts: Sequence[Sequence[int]], pad_id: int = 0) -> PromptBatch:
@@ -64,4 +66,5 @@ def collate(rows: Sequence[TrainingRow]) -> dict[str, Tensor]:
         answer_index=torch.tensor([row.answer_index for row in rows]),
         target=torch.tensor([row.target for row in rows], dtype=torch.get_default_dtype()),
         row_ids=torch.tensor([row.row_id for row in rows]),
+        weight=torch.tensor([row.weight for row in rows], dtype=torch.get_default_dtype()),
     )._asdict()

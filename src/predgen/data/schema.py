@@ -26,12 +26,14 @@ class Schema:
         target: The column to predict.
         task: What kind of prediction.
         reasons: One line a decision, to be shown.
+        weight: The column that says what each row counts in training, if one does.
     """
 
     template: str
     target: str
     task: Task
     reasons: tuple[str, ...]
+    weight: str | None = None
 
 
 def decide_schema(table: Table, config: RunConfig) -> Schema:
@@ -56,7 +58,11 @@ def decide_schema(table: Table, config: RunConfig) -> Schema:
         raise DataError(f"The target {target!r} is also part of the text.", "It would be given away in the prompt.")
     values = [row.get(target) for row in table.good_rows]
     task, task_reason = _task(values, config)
-    return Schema(template, target, task, (text_reason, target_reason, task_reason))
+    if data.weight is not None:
+        _known(table, data.weight, "--weight")
+        if data.weight in (target, *fields):
+            raise DataError(f"The weight {data.weight!r} is also the target, or part of the text.")
+    return Schema(template, target, task, (text_reason, target_reason, task_reason), data.weight)
 
 
 def read_targets(rows: Sequence[Mapping[str, Any]], target: str, task: Task) -> list[str] | list[float]:
@@ -82,6 +88,23 @@ def read_targets(rows: Sequence[Mapping[str, Any]], target: str, task: Task) -> 
             "Mend or remove them.",
         )
     return read
+
+
+def read_weights(rows: Sequence[Mapping[str, Any]], column: str) -> list[float]:
+    """Each row's weight.
+
+    Raises:
+        DataError: If one is missing, negative or no finite number; the message names rows.
+    """
+    read = [number_of(row.get(column)) for row in rows]
+    bad = [number for number, weight in enumerate(read) if weight is None or weight < 0]
+    if bad:
+        shown = ", ".join(f"row {number}: {rows[number].get(column)!r}" for number in bad[:5])
+        raise DataError(
+            f"{len(bad)} of {len(rows)} rows have no usable weight in {column!r} ({shown}{', …' * (len(bad) > 5)}).",
+            "Each needs a finite number, 0 or above.",
+        )
+    return [float(weight) for weight in read if weight is not None]
 
 
 def _known(table: Table, name: str, flag: str) -> str:

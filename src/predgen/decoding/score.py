@@ -53,7 +53,7 @@ def trie_scores(writer: Writer, prefix: Prefix, table: AnswerTable, normalise: N
             trie allows at its place, so that the answers' probabilities sum to 1 as they are.
     """
     nodes = table.inner.shape[0] + 1
-    chunk = max(1, _LOGITS_AT_ONCE // (nodes * prefix.logits.shape[1]))
+    chunk = max(1, _LOGITS_AT_ONCE // (nodes * writer.vocabulary_size))
     parts = [
         _score_rows(writer, prefix.rows(start, start + chunk), table, normalise)
         for start in range(0, prefix.mask.shape[0], chunk)
@@ -62,11 +62,7 @@ def trie_scores(writer: Writer, prefix: Prefix, table: AnswerTable, normalise: N
 
 
 def _score_rows(writer: Writer, prefix: Prefix, table: AnswerTable, normalise: Normalise) -> TrieScores:
-    logits = prefix.logits[:, None]
-    if table.inner.shape[0]:
-        branched = writer.branch(prefix, table.node_token[table.inner], table.inner_depth, table.inner_sees)
-        logits = torch.cat([logits, branched], dim=1)
-    logits = widen(logits)
+    logits = widen(writer.branch(prefix, table.node_token[table.inner], table.inner_depth, table.inner_sees))
     # log p(node's token | its parent's context), for every node but the root; the root's own entry is never used.
     parent_slot = table.slot[table.node_parent]
     edges = logits[:, parent_slot, table.node_token] - _normaliser(logits, table, normalise)[:, parent_slot]

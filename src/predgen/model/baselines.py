@@ -39,15 +39,15 @@ class Generator(nn.Module):
         answer_index: Tensor,
         target: Tensor,
         row_ids: Tensor,
+        weight: Tensor,
         step: int,
     ) -> StepOutput:
         """One training pass; see `PredGen.forward` for the arguments."""
         prefix = self.writer.prefill(prompt_ids, prompt_mask, all_logits=self.writer_loss.reads_prompt)
         gold = gold_history(self.table, answer_index)
         written = self.writer.extend(prefix, gold.ids, gold.mask)
-        logits = torch.cat([prefix.logits[:, None], written.logits], dim=1)
-        losses = self.writer_loss(logits, gold, self.table, prefix, prompt_ids)
-        return StepOutput(losses.rows.mean(), losses.rows, None, None, None)
+        losses = self.writer_loss(written, gold, self.table, prefix)
+        return StepOutput((weight * losses.rows).mean(), losses.rows, None, None, None)
 
     @torch.no_grad()
     def score(self, prompt_ids: Tensor, prompt_mask: Tensor) -> Scores:
@@ -91,6 +91,7 @@ class Predictor(nn.Module):
         answer_index: Tensor,
         target: Tensor,
         row_ids: Tensor,
+        weight: Tensor,
         step: int,
     ) -> StepOutput:
         """One training pass; see `PredGen.forward` for the arguments."""
@@ -99,7 +100,7 @@ class Predictor(nn.Module):
             loss = functional.cross_entropy(output, answer_index, reduction="none")
         else:
             loss = (output[:, 0] - (target - self.mean) / self.spread).square()
-        return StepOutput(loss.mean(), None, loss, None, None)
+        return StepOutput((weight * loss).mean(), None, loss, None, None)
 
     def _read(self, prompt_ids: Tensor, prompt_mask: Tensor) -> Tensor:
         pooled = self.pool(self.writer.read(prompt_ids, prompt_mask), prompt_mask)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from predgen.config import Precision
 from predgen.downloads import cache_folder, fetch_package, publish, sha256_of
 from predgen.errors import DownloadError, ModelError, RunFolderError, nearest
 
@@ -71,7 +72,7 @@ class Base:
     """A loaded base.
 
     Args:
-        model: In eval mode, float32.
+        model: In eval mode.
         tokenizer: With an end token; where it had no pad token, the end token serves as one.
         name: As the user wrote it.
         sha256: Identity of the weights; see `fingerprint`.
@@ -86,15 +87,20 @@ class Base:
 
 
 def load_base(
-    name: str, revision: str | None = None, trust_remote_code: bool = False, say: Say = lambda line: None
+    name: str,
+    revision: str | None = None,
+    trust_remote_code: bool = False,
+    say: Say = lambda line: None,
+    precision: Precision = "fp32",
 ) -> Base:
-    """Loads a base model in float32.
+    """Loads a base model.
 
     Args:
         name: A local folder (which wins), a name that `NAMED_BASES` knows, or a hub id ``owner/name``.
         revision: Of a hub id.
         trust_remote_code: Whether code that comes with the model may run.
         say: Told when a first use takes long.
+        precision: What its weights are loaded as.
 
     Raises:
         ModelError: If it cannot be found or loaded, is no causal LM, or has no safetensors weights.
@@ -115,7 +121,7 @@ def load_base(
             nearest(name, NAMED_BASES),
             "A hub id (owner/name) or a local path will do as well.",
         )
-    model, tokenizer = _load(folder, name, trust_remote_code)
+    model, tokenizer = _load(folder, name, trust_remote_code, precision)
     return Base(model, tokenizer, name, sha256 or fingerprint(folder), licence)
 
 
@@ -125,10 +131,15 @@ def check_base(base: Base, expected_sha256: str) -> None:
     Raises:
         RunFolderError: If the two differ; predictions would be silently wrong.
     """
-    if base.sha256 != expected_sha256:
+    check_sha256(base.name, base.sha256, expected_sha256)
+
+
+def check_sha256(name: str, found: str, expected: str) -> None:
+    """`check_base`, of hashes alone."""
+    if found != expected:
         raise RunFolderError(
-            f"The base model {base.name!r} found here has SHA-256 {base.sha256[:16]}….",
-            f"This run was trained on one with {expected_sha256[:16]}….",
+            f"The base model {name!r} found here has SHA-256 {found[:16]}….",
+            f"This run was trained on one with {expected[:16]}….",
             "Put back the weights it was trained on, or fit again.",
         )
 
@@ -187,7 +198,9 @@ def _from_hub(name: str, revision: str | None) -> Path:
         ) from problem
 
 
-def _load(folder: Path, name: str, trust_remote_code: bool) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+def _load(
+    folder: Path, name: str, trust_remote_code: bool, precision: Precision
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     import torch
     from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -195,9 +208,10 @@ def _load(folder: Path, name: str, trust_remote_code: bool) -> tuple[PreTrainedM
 
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": trust_remote_code}
+    dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, **options)
-        model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, use_safetensors=True, **options)
+        model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, use_safetensors=True, **options)
     except (ValueError, OSError, KeyError, ImportError, RuntimeError, SafetensorError) as problem:
         raise ModelError(
             f"{name} cannot be loaded as a causal language model: {str(problem).strip().splitlines()[0]}",

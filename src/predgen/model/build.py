@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from torch import nn
 
 from predgen.answers.spaces import LabelSet, NumberGrid
 from predgen.answers.tables import AnswerTable
-from predgen.config import DirectorKind, RunConfig, Task
+from predgen.config import DirectorKind, RunConfig, Scoring, Task
 from predgen.errors import ConfigError, nearest
 from predgen.model.baselines import Generator, Predictor
 from predgen.model.director import (
@@ -24,6 +25,7 @@ from predgen.model.director import (
 from predgen.model.losses import joint_loss
 from predgen.model.pooling import build_pool
 from predgen.model.predgen import PredGen, Sampling
+from predgen.model.rereading import PathwiseWriter, RereadingWriter
 from predgen.model.schedules import build_schedule
 from predgen.model.writer import Writer
 from predgen.model.writer_loss import WriterLoss
@@ -59,6 +61,22 @@ def build_method(writer: Writer, table: AnswerTable, setting: Setting) -> nn.Mod
     check_names(setting.config)
     check_director(setting.config, setting.task)
     return _BUILDERS[setting.config.method](writer, table, setting)
+
+
+def build_writer(lm: Any, config: RunConfig, scoring: Scoring) -> Writer:
+    """The writer that suits the model and the settings.
+
+    Args:
+        lm: The adapted language model.
+        config: train.gradient_checkpointing is read.
+        scoring: Whether the model's answers branch from one cached prompt.
+    """
+    if config.train.gradient_checkpointing:
+        # Not re-entrant: the frozen base's inputs need no gradient, and the adapters' is found all the same.
+        lm.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    if scoring == "paths":
+        return PathwiseWriter(lm)
+    return RereadingWriter(lm) if config.train.gradient_checkpointing else Writer(lm)
 
 
 def check_names(config: RunConfig) -> None:

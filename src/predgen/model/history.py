@@ -75,7 +75,7 @@ def write_history(
     """
     training = writer.training
     writer.eval()
-    prefix = prefix.detached()
+    prefix = writer.to_sample_from(prefix)
     if own == "free":
         history = free_history(writer, prefix, table, answer_index, coins)
     elif mode == "parallel":
@@ -203,7 +203,7 @@ def parallel_history(
     """
     gold = gold_history(table, answer_index)
     width = gold.ids.shape[1]
-    logits = torch.cat([prefix.logits[:, None], writer.extend(prefix, gold.ids, gold.mask).logits], dim=1)[:, :width]
+    logits = writer.extend(prefix, gold.ids, gold.mask).logits[:, :width]
     before = table.path_nodes[answer_index][:, :width]
     names = table.child_tokens[before]
     scores = logits.gather(2, names).masked_fill(table.child_nodes[before] < 0, -torch.inf)

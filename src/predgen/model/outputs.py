@@ -49,6 +49,7 @@ class Method(Protocol):
         answer_index: Tensor,
         target: Tensor,
         row_ids: Tensor,
+        weight: Tensor,
         step: int,
     ) -> StepOutput:
         """One training pass over the fields of a `TrainingBatch` at an optimizer step."""

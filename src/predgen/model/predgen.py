@@ -73,6 +73,7 @@ class PredGen(nn.Module):
         answer_index: Tensor,
         target: Tensor,
         row_ids: Tensor,
+        weight: Tensor,
         step: int,
     ) -> StepOutput:
         """One training pass; B rows, P prompt tokens.
@@ -86,20 +87,20 @@ class PredGen(nn.Module):
             answer_index: (B,) gold answers.
             target: (B,) gold numbers or class indices.
             row_ids: (B,) keys of the coins.
+            weight: (B,) what each row's loss counts, 1 on average over the training rows.
             step: Optimizer steps taken so far; s of the schedule.
         """
         prefix = self.writer.prefill(prompt_ids, prompt_mask, all_logits=self.writer_loss.reads_prompt)
         probability = self.sampling.schedule(step)
         history = self._history(prefix, answer_index, row_ids, probability, step)
         written = self.writer.extend(prefix, history.ids, history.mask)
-        logits = torch.cat([prefix.logits[:, None], written.logits], dim=1)  # (B, T + 1, V): y_1 follows the prompt
 
-        losses = self.writer_loss(logits, history, self.table, prefix, prompt_ids)
+        losses = self.writer_loss(written, history, self.table, prefix)
         if self.director is None:
-            return StepOutput(losses.rows.mean(), losses.rows, None, history.own, probability)
+            return StepOutput((weight * losses.rows).mean(), losses.rows, None, history.own, probability)
         reading = Reading(
-            answer=Answer(written.states, history.mask, written.logits),
-            logits=logits,
+            answer=Answer(written.states, history.mask, written.logits[:, 1:]),
+            logits=written.logits,
             targets=history.targets,
             target_mask=history.target_mask,
             token_losses=losses.tokens,
@@ -108,7 +109,7 @@ class PredGen(nn.Module):
         )
         director: Director = self.director  # type: ignore[assignment]
         director_loss = director.loss(reading, answer_index, target)
-        loss = self._join(losses.rows, director_loss, history.own)
+        loss = self._join(losses.rows, director_loss, history.own, weight)
         return StepOutput(loss, losses.rows, director_loss, history.own, probability)
 
     def _history(self, prefix: Prefix, answer_index: Tensor, row_ids: Tensor, probability: float, step: int) -> History:
@@ -123,13 +124,13 @@ class PredGen(nn.Module):
     def _posterior(self, prefix: Prefix) -> Tensor:
         return trie_scores(self.writer, prefix, self.table, self.writer_loss.normalise).log_posterior
 
-    def _join(self, writer_loss: Tensor, director_loss: Tensor, own: Tensor) -> Tensor:
+    def _join(self, writer_loss: Tensor, director_loss: Tensor, own: Tensor, weight: Tensor) -> Tensor:
         taught = own if self.director_history == "own" else torch.ones_like(own)
         if self.loss_of == "rows":
-            return torch.where(taught, self.joint(writer_loss, director_loss), writer_loss).mean()
+            return (weight * torch.where(taught, self.joint(writer_loss, director_loss), writer_loss)).mean()
         if not taught.any():
-            return writer_loss.mean()
-        return self.joint(writer_loss.mean(), director_loss[taught].mean())
+            return (weight * writer_loss).mean()
+        return self.joint((weight * writer_loss).mean(), (weight * director_loss)[taught].mean())
 
     @torch.no_grad()
     def score(self, prompt_ids: Tensor, prompt_mask: Tensor) -> Scores:
@@ -146,7 +147,7 @@ class PredGen(nn.Module):
             return scores
         shown = gold_history(self.table, scored.greedy)  # the greedy answer stands where gold stands in training
         written = self.writer.extend(prefix, shown.ids, shown.mask)
-        answer = Answer(written.states, shown.mask, written.logits)
+        answer = Answer(written.states, shown.mask, written.logits[:, 1:])
         director: Director = self.director  # type: ignore[assignment]
         return scores._replace(class_logits=director.class_logits(answer), value=director.value(answer))
 

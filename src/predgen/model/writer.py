@@ -15,6 +15,7 @@ from transformers import DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer
 
 from predgen.errors import ModelError
+from predgen.model.tree_mask import layer_windows, tree_bias
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -23,10 +24,11 @@ if TYPE_CHECKING:
 class Prefix(NamedTuple):
     """Everything that later passes need of B rows read so far (S columns)."""
 
-    keys: tuple[Tensor, ...]  # one a layer, (B, heads, S, head size)
+    keys: tuple[Tensor, ...]  # one a layer, (B, heads, S, head size); none where every pass reads anew
     values: tuple[Tensor, ...]  # as keys
+    ids: Tensor  # (B, S) int64
     mask: Tensor  # (B, S) int64; 0 on padding
-    logits: Tensor  # (B, V); next-token logits behind the last column
+    logits: Tensor  # (B, V) next-token logits behind the last column; (B, 0) where it has not been read yet
     all_logits: Tensor | None = None  # (B, S, V); those behind every column, where they were asked for
 
     @property
@@ -39,6 +41,7 @@ class Prefix(NamedTuple):
         return Prefix(
             tuple(key.detach() for key in self.keys),
             tuple(value.detach() for value in self.values),
+            self.ids,
             self.mask,
             self.logits.detach(),
         )
@@ -48,6 +51,7 @@ class Prefix(NamedTuple):
         return Prefix(
             tuple(key[start:stop] for key in self.keys),
             tuple(value[start:stop] for value in self.values),
+            self.ids[start:stop],
             self.mask[start:stop],
             self.logits[start:stop],
         )
@@ -64,11 +68,12 @@ class Prefix(NamedTuple):
 
 
 class Written(NamedTuple):
-    """T answer tokens read behind a prefix."""
+    """T answer tokens read behind a prefix of S columns."""
 
     states: Tensor  # (B, T, d); the last hidden states, the paper's Z over the answer
-    logits: Tensor  # (B, T, V); each predicts the token after its own
+    logits: Tensor  # (B, T + 1, V); column t predicts the t-th token behind the prefix, the first by the prefix alone
     prefix: Prefix  # the prefix grown by these tokens
+    prompt_logits: Tensor | None  # (B, S, V); those behind every column of the prefix, where they were asked for
 
 
 class Writer(nn.Module):
@@ -85,6 +90,7 @@ class Writer(nn.Module):
         super().__init__()
         # peft's wrapper passes everything on to the model inside, which its type does not say.
         self.lm: Any = lm
+        self.windows = layer_windows(self.lm.config.get_text_config())
 
     @property
     def hidden_size(self) -> int:
@@ -107,13 +113,17 @@ class Writer(nn.Module):
         output = self.lm(
             input_ids=prompt_ids,
             attention_mask=prompt_mask,
-            position_ids=_positions(prompt_mask),
+            position_ids=positions(prompt_mask),
             past_key_values=DynamicCache(),
             use_cache=True,
             logits_to_keep=0 if all_logits else 1,  # no other position predicts an answer token
         )
-        prefix = _prefix(output.past_key_values, prompt_mask, output.logits[:, -1])
+        prefix = _prefix(output.past_key_values, prompt_ids, prompt_mask, output.logits[:, -1])
         return prefix._replace(all_logits=output.logits) if all_logits else prefix
+
+    def to_sample_from(self, prefix: Prefix) -> Prefix:
+        """The prefix as writing a history needs it: without its gradient."""
+        return prefix.detached()
 
     def extend(self, prefix: Prefix, ids: Tensor, mask: Tensor) -> Written:
         """Reads answer tokens behind a prefix; the gradient flows into both.
@@ -127,13 +137,14 @@ class Writer(nn.Module):
         output = self.lm(
             input_ids=ids,
             attention_mask=mask,
-            position_ids=_positions(mask)[:, -ids.shape[1] :],
+            position_ids=positions(mask)[:, -ids.shape[1] :],
             past_key_values=prefix.cache(),
             use_cache=True,
             output_hidden_states=True,
         )
-        grown = _prefix(output.past_key_values, mask, output.logits[:, -1])
-        return Written(output.hidden_states[-1], output.logits, grown)
+        grown = _prefix(output.past_key_values, torch.cat([prefix.ids, ids], dim=1), mask, output.logits[:, -1])
+        logits = torch.cat([prefix.logits[:, None], output.logits], dim=1)
+        return Written(output.hidden_states[-1], logits, grown, prefix.all_logits)
 
     def branch(self, prefix: Prefix, ids: Tensor, depth: Tensor, sees: Tensor) -> Tensor:
         """Reads the M nodes of a tree behind every row of a prefix in one pass (tree attention).
@@ -145,24 +156,18 @@ class Writer(nn.Module):
             sees: (M, M) bool; node i attends to node j.
 
         Returns:
-            (B, M, V) next-token logits at each node.
+            (B, 1 + M, V) next-token logits, behind the prefix and at each node.
         """
-        rows, nodes = prefix.mask.shape[0], ids.shape[0]
-        allowed = torch.cat(
-            [prefix.mask.bool()[:, None, :].expand(rows, nodes, -1), sees[None].expand(rows, nodes, nodes)], dim=2
-        )
-        dtype = prefix.keys[0].dtype
-        bias = torch.zeros(allowed.shape, dtype=dtype, device=ids.device)
-        bias = bias.masked_fill(~allowed, torch.finfo(dtype).min)
+        if not ids.shape[0]:
+            return prefix.logits[:, None]
         output = self.lm(
-            input_ids=ids[None].expand(rows, nodes),
-            attention_mask=bias[:, None],
+            input_ids=ids[None].expand(prefix.mask.shape[0], -1),
+            attention_mask=tree_bias(prefix.mask, depth, sees, prefix.keys[0].dtype, self.windows, with_prompt=False),
             position_ids=prefix.lengths[:, None] + depth[None] - 1,
             past_key_values=prefix.cache(),
             use_cache=True,
         )
-        logits: Tensor = output.logits
-        return logits
+        return torch.cat([prefix.logits[:, None], output.logits], dim=1)
 
     def read(self, prompt_ids: Tensor, prompt_mask: Tensor) -> Tensor:
         """The last hidden states of prompts, (B, P, d), without the vocabulary projection."""
@@ -170,34 +175,33 @@ class Writer(nn.Module):
         output = decoder(
             input_ids=prompt_ids,
             attention_mask=prompt_mask,
-            position_ids=_positions(prompt_mask),
+            position_ids=positions(prompt_mask),
             use_cache=False,
         )
         states: Tensor = output.last_hidden_state
         return states
 
 
-def context_length(lm: PreTrainedModel) -> int:
+def context_length(lm: PreTrainedModel, windows_branch: bool) -> int:
     """The longest prompt and answer together, in tokens, that the model reads in full.
 
-    A sliding window counts as the end of the context: behind it, answers could not branch from one cached prompt.
+    Args:
+        lm: The language model.
+        windows_branch: Whether answers are known to branch behind a sliding window; else it ends the context.
     """
     config = lm.config.get_text_config()
     length = int(getattr(config, "max_position_embeddings", None) or getattr(config, "n_positions", None) or 2**20)
-    windowed = "sliding_attention" in (getattr(config, "layer_types", None) or [])
-    window = getattr(config, "sliding_window", None)
-    # Models that list no layer types slide on all layers as soon as a window is set.
-    if window is not None and (windowed or not hasattr(config, "layer_types")):
-        length = min(length, int(window))
-    return length
+    windows = layer_windows(config)
+    narrowest = min([w for w in windows.values() if w], default=None) if isinstance(windows, dict) else windows
+    return length if narrowest is None or windows_branch else min(length, narrowest)
 
 
-def _positions(mask: Tensor) -> Tensor:
+def positions(mask: Tensor) -> Tensor:
     """Positions counted from each row's first real token; padding repeats a neighbour's, which nothing sees."""
     return (mask.cumsum(dim=1) - 1).clamp_min(0)
 
 
-def _prefix(cache: Any, mask: Tensor, logits: Tensor) -> Prefix:
+def _prefix(cache: Any, ids: Tensor, mask: Tensor, logits: Tensor) -> Prefix:
     layers = getattr(cache, "layers", [])
     # A model that drops or replaces the cache would answer without having read the prompt, and not say so.
     if not layers or any(getattr(layer, "keys", None) is None for layer in layers):
@@ -211,4 +215,4 @@ def _prefix(cache: Any, mask: Tensor, logits: Tensor) -> Prefix:
             f"This model's cache does not hold all {mask.shape[1]} tokens of its prompt.",
             "Windowed and recurrent caches cannot branch.",
         )
-    return Prefix(tuple(layer.keys for layer in layers), tuple(layer.values for layer in layers), mask, logits)
+    return Prefix(tuple(layer.keys for layer in layers), tuple(layer.values for layer in layers), ids, mask, logits)

@@ -12,7 +12,7 @@ from predgen.answers.tables import AnswerTable
 from predgen.config import Normalise
 from predgen.model.history import History
 from predgen.model.losses import masked_mean, token_losses
-from predgen.model.writer import Prefix
+from predgen.model.writer import Prefix, Written
 
 
 class WriterLosses(NamedTuple):
@@ -35,26 +35,23 @@ class WriterLoss:
     normalise: Normalise = "vocabulary"
     reads_prompt: bool = False
 
-    def __call__(
-        self, logits: Tensor, history: History, table: AnswerTable, prefix: Prefix, prompt_ids: Tensor
-    ) -> WriterLosses:
+    def __call__(self, written: Written, history: History, table: AnswerTable, prefix: Prefix) -> WriterLosses:
         """Scores one batch.
 
         Args:
-            logits: (B, T + 1, V); column t predicts gold's token t.
+            written: The history, read behind the prompts; with the prompts' logits where `reads_prompt`.
             history: What was shown.
             table: The answer space.
-            prefix: The prompts, read; with all logits where `reads_prompt`.
-            prompt_ids: (B, P).
+            prefix: The prompts.
         """
         allowed = None
         if self.normalise == "space" and history.nodes is not None:
             allowed = (table.child_tokens[history.nodes], table.child_nodes[history.nodes] >= 0)
-        tokens = token_losses(logits, history.targets, allowed)
-        if not self.reads_prompt or prefix.all_logits is None:
+        tokens = token_losses(written.logits, history.targets, allowed)
+        if not self.reads_prompt or written.prompt_logits is None:
             return WriterLosses(masked_mean(tokens, history.target_mask), tokens)
         # The first real token has nothing before it that could predict it, and padding predicts nothing.
-        prompt = token_losses(prefix.all_logits[:, :-1], prompt_ids[:, 1:])
+        prompt = token_losses(written.prompt_logits[:, :-1], prefix.ids[:, 1:])
         counted = (prefix.mask[:, :-1] * prefix.mask[:, 1:]).bool()
         both = torch.cat([prompt, tokens], dim=1)
         return WriterLosses(masked_mean(both, torch.cat([counted, history.target_mask], dim=1)), tokens)

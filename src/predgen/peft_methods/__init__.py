@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from predgen.errors import ConfigError, nearest
+from predgen.peft_methods.adalora import ADALORA
+from predgen.peft_methods.dora import DORA
+from predgen.peft_methods.full import FULL
 from predgen.peft_methods.lora import LORA
 from predgen.peft_methods.method import PeftMethod
 
-METHODS: dict[str, PeftMethod] = {method.name: method for method in (LORA,)}
+__all__ = ["METHODS", "PeftMethod", "peft_method"]
+
+METHODS: dict[str, PeftMethod] = {method.name: method for method in (LORA, DORA, ADALORA, FULL)}
 
 
 def peft_method(name: str) -> PeftMethod:

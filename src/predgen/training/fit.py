@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import shutil
+import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -12,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from torch import nn
 from transformers import set_seed
 from transformers.utils import logging as transformers_logging
 
@@ -19,26 +22,45 @@ from predgen import __version__
 from predgen.answers.spaces import LabelSet, NumberGrid
 from predgen.answers.tables import AnswerTable
 from predgen.answers.trie import build_trie
-from predgen.config import RunConfig, Task
+from predgen.config import RunConfig, Scoring, Task
 from predgen.data.batches import TrainingRow
 from predgen.data.prompts import PromptEncoder
-from predgen.decoding.check import check_branching
+from predgen.decoding.check import choose_scoring, windows_branch
 from predgen.decoding.decide import number_decisions, residual_radius
+from predgen.errors import ConfigError, Interrupted
 from predgen.evaluation import Targets, decision_metrics
 from predgen.metrics import check_metric, default_metric
-from predgen.model.bases import load_base
-from predgen.model.build import Setting, build_method, check_director, check_names, director_kind
+from predgen.model.bases import Base, load_base
+from predgen.model.build import Setting, build_method, build_writer, check_director, check_names, director_kind
 from predgen.model.outputs import Scores
-from predgen.model.writer import Writer, context_length
-from predgen.peft_methods import peft_method
+from predgen.model.writer import context_length
+from predgen.peft_methods import PeftMethod, peft_method
 from predgen.prediction import score_prompts
-from predgen.run import Run
+from predgen.run import Run, load
 from predgen.training.card import write_card
+from predgen.training.checkpoints import step_of
+from predgen.training.dev_result import DevResult
+from predgen.training.estimate import Estimate, estimate, seconds_of
+from predgen.training.guards import StopOnSignal, TimeBudget
 from predgen.training.prepare import Examples, Prepared, Say, prepare
 from predgen.training.progress import MetricsLog, ProgressBar
 from predgen.training.results import draw_figures, write_splits
-from predgen.training.run_folder import CHECKPOINTS, CONFIG, LOG, METRICS, RECORD, RunRecord, claim, write_json
-from predgen.training.trainer import DevResult, PredGenTrainer, save_director
+from predgen.training.resume import can_go_on, checkpoint_to_go_on_from, cut_log, stored_steps
+from predgen.training.row_weights import row_weights
+from predgen.training.run_folder import (
+    CHECKPOINTS,
+    CONFIG,
+    LOG,
+    METRICS,
+    RECORD,
+    RunRecord,
+    claim,
+    read_json,
+    write_json,
+)
+from predgen.training.start import continued, start_weights
+from predgen.training.trainer import PredGenTrainer
+from predgen.training.weights import save_director
 
 
 @dataclass(frozen=True)
@@ -49,7 +71,7 @@ class Fitted:
         run: Ready to predict.
         folder: Where it was saved.
         metrics: What metrics.json holds: "dev" and, if there were test rows, "test".
-        reported: Scores and targets of the test rows, if there were any.
+        reported: Scores and targets of the test rows, if there were any and they were scored just now.
     """
 
     run: Run
@@ -58,7 +80,26 @@ class Fitted:
     reported: tuple[Scores, Targets] | None
 
 
-def fit(config: RunConfig, overwrite: bool = False, say: Say = print, trust_remote_code: bool = False) -> Fitted:
+@dataclass(frozen=True)
+class _Bench:
+    """What a method is trained with."""
+
+    base: Base
+    table: AnswerTable
+    encoder: PromptEncoder
+    prompts: dict[str, list[list[int]]]
+    scoring: Scoring
+
+
+def fit(
+    config: RunConfig,
+    overwrite: bool = False,
+    say: Say = print,
+    trust_remote_code: bool = False,
+    resume: bool = False,
+    accept_changes: bool = False,
+    start_from: str | Path | None = None,
+) -> Fitted:
     """Trains a method and writes its run folder.
 
     Args:
@@ -66,12 +107,21 @@ def fit(config: RunConfig, overwrite: bool = False, say: Say = print, trust_remo
         overwrite: Whether a run that is in the output folder may be replaced.
         say: Takes one line at a time: what was decided, and why.
         trust_remote_code: Whether code that comes with the base model may run.
+        resume: Go on with the stopped run in the output folder; start one where there is none.
+        accept_changes: With `resume`: go on even if settings or rows have changed since.
+        start_from: A finished run whose weights are the start; the settings must fit it (see `continued`).
 
     Raises:
         PredgenError: If settings, data, model or output folder cannot be used; nothing that was there is lost.
+        Interrupted: If it was stopped by a signal; the message says how to go on.
     """
     check_names(config)
-    adapt = peft_method(config.peft.method).build
+    peft = peft_method(config.peft.method)
+    if config.train.precision == "fp16" and not torch.cuda.is_available():
+        raise ConfigError("train.precision=fp16 needs a GPU.", "On a CPU bf16 takes as little memory.")
+    budget = None if config.train.time_budget is None else seconds_of(config.train.time_budget)
+    if start_from is not None:
+        config = continued(config, Path(start_from), say)
     prepared = prepare(config, say)
     task = prepared.schema.task
     metric = config.train.metric or default_metric(task)
@@ -79,59 +129,98 @@ def fit(config: RunConfig, overwrite: bool = False, say: Say = print, trust_remo
     check_director(config, task)
     folder = Path(config.out or f"runs/{Path(config.data.source or '').stem}-{config.method}")
     config = _resolved(config, prepared, task, metric, folder)
+    if resume and (folder / RECORD).exists():
+        say(f"The run in {folder} is finished; nothing is left to do. (fit --from {folder} trains it on new rows)")
+        return Fitted(load(folder, trust_remote_code=trust_remote_code), folder, read_json(folder, METRICS), None)
+    going_on, checkpoint = resume and can_go_on(folder), None
+    if going_on:
+        config = stored_steps(config, folder)
+        checkpoint = checkpoint_to_go_on_from(folder, config, prepared, accept_changes, say)
 
-    set_seed(config.train.seed)
-    base = load_base(config.model.name, config.model.revision, trust_remote_code, say)
-    trie = build_trie(prepared.space, base.tokenizer, config.prompt.cue)
-    table = AnswerTable(trie)
-    context = context_length(base.model) - table.depth - 1
-    encoder = PromptEncoder(base.tokenizer, config.prompt.cue, min(config.prompt.max_tokens or context, context))
-    prompts = {
-        name: _encode(encoder, examples, name, say)
-        for name, examples in (("training", prepared.train), ("dev", prepared.dev), ("test", prepared.test))
-    }
-    check_branching(Writer(base.model), table, prompts["training"][:2])
+    bench = _bench(config, prepared, say, trust_remote_code)
+    started = None if start_from is None else start_weights(Path(start_from), bench.base.sha256, trust_remote_code)
+    mean, spread = started.standardisation if started else _standardisation(prepared.space, prepared.train.targets)
+    rows = _training_rows(config, prepared, bench.prompts["training"])
 
-    mean, spread = _standardisation(prepared.space, prepared.train.targets)
-    total_steps = _total_steps(config, len(prepared.train))
-    setting = Setting(config, task, prepared.space, total_steps, mean, spread)
-    method = build_method(Writer(adapt(base.model, config.peft)), table, setting)
+    def build(total_steps: int, base: Base) -> nn.Module:
+        set_seed(config.train.seed)
+        lm = peft.build(base.model, config.peft, total_steps)
+        setting = Setting(config, task, prepared.space, total_steps, mean, spread)
+        built = build_method(build_writer(lm, config, bench.scoring), bench.table, setting)
+        if started is not None:
+            started.put_into(built)
+        return built.to("cuda" if torch.cuda.is_available() else "cpu")
 
-    claim(folder, overwrite)
+    total_steps = _total_steps(config, len(rows))
+    method = build(total_steps, bench.base)
+    expected = _estimate(method, rows, bench, config)
+    if budget is not None and config.train.max_steps is None:
+        fitting = expected.steps_within(budget, config.train.evaluations)
+        if fitting < total_steps:
+            say(f"A time budget of {config.train.time_budget} leaves room for {fitting} of {total_steps} steps.")
+            total_steps = max(1, fitting)
+            # The first base carries an adapter already, and schedules follow the number of steps.
+            method = build(total_steps, _load_base(config, say, trust_remote_code))
+        config = replace(config, train=replace(config.train, max_steps=total_steps))
+    trained = sum(parameter.numel() for parameter in method.parameters() if parameter.requires_grad)
+    say(f"Training {config.method} on {bench.base.name}: {trained:,} parameters learn, by {metric} on dev.")
+    say(expected.line(total_steps, min(config.train.evaluations, total_steps)))
+
+    if not going_on:
+        claim(folder, overwrite)
     (folder / CONFIG).write_text(config.to_yaml(), encoding="utf-8")
     write_splits(folder, prepared)
-    trained = sum(parameter.numel() for parameter in method.parameters() if parameter.requires_grad)
-    say(f"Training {config.method} on {base.name}: {trained:,} parameters learn, {total_steps} steps, by {metric}.")
+    cut_log(folder, 0 if checkpoint is None else step_of(checkpoint))
 
     reader: str | None = method.reader_name  # type: ignore[assignment]
 
     def evaluate_dev() -> DevResult:
-        scores = score_prompts(method, prompts["dev"], config.train.eval_batch_size)
+        scores = score_prompts(method, bench.prompts["dev"], config.train.eval_batch_size)
         return DevResult(decision_metrics(scores, prepared.space, reader, prepared.dev.targets), metric, scores)
 
     transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    stop = StopOnSignal()
     trainer = PredGenTrainer(
         method=method,
-        rows=_training_rows(prepared, prompts["training"]),
+        peft=peft,
+        rows=rows,
         evaluate_dev=evaluate_dev,
         config=config.train,
         total_steps=total_steps,
         folder=folder,
         metric=metric,
-        callbacks=[MetricsLog(folder / LOG), ProgressBar()],
+        callbacks=[
+            MetricsLog(folder / LOG),
+            ProgressBar(),
+            stop,
+            *([TimeBudget(budget, say)] if budget is not None else []),
+        ],
     )
-    trainer.train()
-    best_step = int(trainer.state.best_global_step or max(trainer.dev_results))
-    best = trainer.dev_results[best_step]
-    shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
+    with stop.listening():
+        trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+    if stop.asked:
+        raise Interrupted(
+            f"Stopped at step {trainer.state.global_step} of {total_steps}, which is saved.",
+            remedy=f"Go on with: predgen fit --resume --out {folder}",
+        )
+    if trainer.guard.skipped:
+        say(f"{trainer.guard.skipped} steps or parts of steps were left out, since they were not finite.")
+    best_step = trainer.best()
+    # A run that went on does not have the scores of before; the weights are the best ones' again.
+    best = trainer.dev_results.get(best_step) or evaluate_dev()
 
     record = RunRecord(
         task=task,
         template=prepared.schema.template,
         target=prepared.schema.target,
-        max_tokens=encoder.max_tokens,
+        max_tokens=bench.encoder.max_tokens,
         space=prepared.space.to_json(),
-        base={"name": base.name, "revision": config.model.revision, "sha256": base.sha256, "licence": base.licence},
+        base={
+            "name": bench.base.name,
+            "revision": config.model.revision,
+            "sha256": bench.base.sha256,
+            "licence": bench.base.licence,
+        },
         decision=best.decision,
         metric=metric,
         dev_value=best.value,
@@ -144,9 +233,10 @@ def fit(config: RunConfig, overwrite: bool = False, say: Say = print, trust_remo
         total_steps=total_steps,
         versions=_versions(),
         config=config.to_dict(),
+        scoring=bench.scoring,
     )
-    run = Run(record, method.eval(), prepared.space, encoder, base.tokenizer, config.train.eval_batch_size)
-    _save(run, folder)
+    run = Run(record, method.eval(), prepared.space, bench.encoder, bench.base.tokenizer, config.train.eval_batch_size)
+    _save(run, folder, peft)
     metrics = {"dev": best.record(best_step)}
     reported = (run.score(prepared.test.bodies), prepared.test.targets) if len(prepared.test) else None
     if reported is not None:
@@ -155,7 +245,37 @@ def fit(config: RunConfig, overwrite: bool = False, say: Say = print, trust_remo
     write_json(folder / METRICS, metrics)
     write_card(folder, run.record, metrics)
     write_json(folder / RECORD, run.record.__dict__)  # last: a folder with this file is a finished run
+    shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
     return Fitted(run, folder, metrics, reported)
+
+
+def _bench(config: RunConfig, prepared: Prepared, say: Say, trust_remote_code: bool) -> _Bench:
+    base = _load_base(config, say, trust_remote_code)
+    table = AnswerTable(build_trie(prepared.space, base.tokenizer, config.prompt.cue))
+    context = context_length(base.model, windows_branch(base.model)) - table.depth - 1
+    encoder = PromptEncoder(base.tokenizer, config.prompt.cue, min(config.prompt.max_tokens or context, context))
+    prompts = {
+        name: _encode(encoder, examples, name, say)
+        for name, examples in (("training", prepared.train), ("dev", prepared.dev), ("test", prepared.test))
+    }
+    return _Bench(base, table, encoder, prompts, choose_scoring(base.model, table, prompts["training"][:2], say))
+
+
+def _load_base(config: RunConfig, say: Say, trust_remote_code: bool) -> Base:
+    # Weights that learn stay in float32; a frozen base is held as the passes want it.
+    precision = "fp32" if peft_method(config.peft.method).whole else config.train.precision
+    return load_base(config.model.name, config.model.revision, trust_remote_code, say, precision)
+
+
+def _estimate(method: nn.Module, rows: Sequence[TrainingRow], bench: _Bench, config: RunConfig) -> Estimate:
+    dev, size = bench.prompts["dev"], config.train.eval_batch_size
+
+    def score_some_dev() -> float:
+        started = time.perf_counter()
+        score_prompts(method, dev[:size], size)
+        return (time.perf_counter() - started) * len(dev) / len(dev[:size])
+
+    return estimate(method, rows, config.train, score_some_dev)
 
 
 def _resolved(config: RunConfig, prepared: Prepared, task: Task, metric: str, folder: Path) -> RunConfig:
@@ -187,13 +307,14 @@ def _encode(encoder: PromptEncoder, examples: Examples, name: str, say: Say) -> 
     return [prompt.ids for prompt in encoded]
 
 
-def _training_rows(prepared: Prepared, prompts: Sequence[list[int]]) -> list[TrainingRow]:
+def _training_rows(config: RunConfig, prepared: Prepared, prompts: Sequence[list[int]]) -> list[TrainingRow]:
     space = prepared.space
+    weights = row_weights(config.train.class_weights, space, prepared.train.targets, prepared.train.weights)
     rows = []
     for number, (ids, target) in enumerate(zip(prompts, prepared.train.targets, strict=True)):
         answer = space.index(target)
         value = float(target) if isinstance(space, NumberGrid) else float(answer)  # type: ignore[arg-type]
-        rows.append(TrainingRow(ids, answer, value, number))
+        rows.append(TrainingRow(ids, answer, value, number, weights[number]))
     return rows
 
 
@@ -240,12 +361,7 @@ def _versions() -> dict[str, str]:
     return {"predgen": __version__, **{name: version(name) for name in ("torch", "transformers", "peft", "tokenizers")}}
 
 
-def _save(run: Run, folder: Path) -> None:
-    lm: Any = run.method.writer.lm  # type: ignore[union-attr]
-    for peft_config in lm.peft_config.values():
-        # peft would write where the base lay on this machine; its name says what it is anywhere.
-        peft_config.base_model_name_or_path = run.record.config["model"]["name"]
-    # Embeddings never learn here; asked for by default, they would be looked for under the base's name on the hub.
-    lm.save_pretrained(str(folder), save_embedding_layers=False)
+def _save(run: Run, folder: Path, peft: PeftMethod) -> None:
+    peft.save(run.method.writer.lm, folder, run.record.config["model"]["name"])  # type: ignore[union-attr]
     save_director(run.method, folder)
     run.tokenizer.save_pretrained(folder)

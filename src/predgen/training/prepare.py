@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from predgen.answers.infer import infer_space
 from predgen.answers.spaces import LabelSet, NumberGrid
 from predgen.config import RunConfig
-from predgen.data.schema import Schema, decide_schema, read_targets
+from predgen.data.checks import duplicates_across, strange_targets, unseen_labels
+from predgen.data.schema import Schema, decide_schema, read_targets, read_weights
 from predgen.data.sources import read_table
 from predgen.data.splits import sample_rows, split_rows
 from predgen.data.templates import render
@@ -28,6 +29,7 @@ class Examples:
         numbers: Each row's position in its source.
         source: Where the rows came from.
         fingerprint: Of that source.
+        weights: What each row should count in training, where a column says so.
     """
 
     bodies: list[str]
@@ -35,6 +37,7 @@ class Examples:
     numbers: list[int]
     source: str
     fingerprint: str
+    weights: list[float] | None = None
 
     def __len__(self) -> int:
         return len(self.bodies)
@@ -75,6 +78,7 @@ def prepare(config: RunConfig, say: Say) -> Prepared:
     space, reason = infer_space(targets, schema.task, config.space)
     say(reason)
 
+    weights = read_weights(rows, schema.weight) if schema.weight is not None else None
     split = split_rows(
         [str(target) for target in targets] if schema.task == "classification" else None,
         len(rows),
@@ -91,6 +95,7 @@ def prepare(config: RunConfig, say: Say) -> Prepared:
             numbers=[kept[position] for position in chosen],
             source=config.data.source or "",
             fingerprint=table.fingerprint,
+            weights=None if weights is None else [weights[position] for position in chosen],
         )
 
     prepared = Prepared(
@@ -106,11 +111,27 @@ def prepare(config: RunConfig, say: Say) -> Prepared:
             "Both are needed: the checkpoint and the decision are chosen on dev.",
             "Raise data.dev_size, or name dev rows with --dev.",
         )
+    _look_over(prepared, say)
     say(
         f"Rows: {len(prepared.train)} to train on, {len(prepared.dev)} dev (checkpoint and decision are chosen there), "
         f"{len(prepared.test)} test (only reported); split seed {config.data.split_seed}."
     )
     return prepared
+
+
+def _look_over(prepared: Prepared, say: Say) -> None:
+    parts = {"training": prepared.train, "dev": prepared.dev, "test": prepared.test}
+    for name, part in list(parts.items())[1:]:
+        if not len(part):
+            continue
+        if line := strange_targets(prepared.space, part.targets, part.numbers, name):
+            say(line)
+        if prepared.schema.task == "classification":
+            trained, other = ([str(target) for target in each.targets] for each in (prepared.train, part))
+            if line := unseen_labels(trained, other, name):
+                say(line)
+    for line in duplicates_across({name: (part.bodies, part.numbers) for name, part in parts.items()}):
+        say(line)
 
 
 def _read_examples(source: str, schema: Schema) -> Examples:

@@ -36,12 +36,12 @@ class MetricsLog(TrainerCallback):
     """Appends one JSON object a log to a file: training lines and dev lines, told apart by ``event``.
 
     Args:
-        path: The file; made new.
+        path: The file; made if it is not there.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        path.write_text("", encoding="utf-8")
+        path.touch()
 
     def on_log(
         self,

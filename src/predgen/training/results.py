@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from predgen.answers.spaces import NumberGrid
 from predgen.decoding.decide import class_decisions, number_decisions, number_distribution
@@ -16,15 +17,17 @@ from predgen.training.run_folder import FIGURES, LOG, SPLITS, write_json
 
 
 def write_splits(folder: Path, prepared: Prepared) -> None:
-    """Which rows of which source were train, dev and test."""
+    """Writes down which rows of which source were train, dev and test."""
+    write_json(folder / SPLITS, splits_of(prepared))
+
+
+def splits_of(prepared: Prepared) -> dict[str, dict[str, Any]]:
+    """Which rows of which source are train, dev and test."""
     parts = {"train": prepared.train, "dev": prepared.dev, "test": prepared.test}
-    write_json(
-        folder / SPLITS,
-        {
-            name: {"source": part.source, "fingerprint": part.fingerprint, "rows": part.numbers}
-            for name, part in parts.items()
-        },
-    )
+    return {
+        name: {"source": part.source, "fingerprint": part.fingerprint, "rows": part.numbers}
+        for name, part in parts.items()
+    }
 
 
 def draw_figures(folder: Path, run: Run, reported: tuple[Scores, Targets] | None) -> None:

@@ -22,10 +22,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from predgen.config import Task
+from predgen.config import Scoring, Task
 from predgen.errors import RunFolderError
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 RECORD, CONFIG, SPLITS, METRICS, LOG = "predgen.json", "config.yaml", "splits.json", "metrics.json", "metrics.jsonl"
 DIRECTOR, CARD, FIGURES, CHECKPOINTS = "director.safetensors", "README.md", "figures", "checkpoints"
 
@@ -53,6 +53,7 @@ class RunRecord:
         total_steps: Optimizer steps of the run.
         versions: Of predgen and the libraries that matter.
         config: The resolved settings.
+        scoring: How answers are scored: as a tree, or path by path.
         format_version: Of this file.
     """
 
@@ -74,6 +75,7 @@ class RunRecord:
     total_steps: int
     versions: dict[str, str]
     config: dict[str, Any]
+    scoring: Scoring
     format_version: int = FORMAT_VERSION
 
 
@@ -140,6 +142,17 @@ def read_record(folder: Path) -> RunRecord:
     if missing or unknown:
         raise RunFolderError(f"{folder / RECORD} is damaged: missing {missing}, unknown {unknown}.")
     return RunRecord(**record)
+
+
+def settings_to_continue(folder: Path) -> dict[str, Any]:
+    """A finished run's settings without its rows, its place, and how long it trained.
+
+    Raises:
+        RunFolderError: If the folder is no finished run.
+    """
+    settings = {key: value for key, value in read_record(folder).config.items() if key not in ("data", "out")}
+    train = {key: value for key, value in settings["train"].items() if key not in ("max_steps", "time_budget")}
+    return {**settings, "train": train}
 
 
 def claim(folder: Path, overwrite: bool) -> None:

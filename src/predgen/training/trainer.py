@@ -4,54 +4,49 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from transformers import EarlyStoppingCallback, Trainer, TrainerCallback, TrainingArguments
-from transformers.trainer_callback import PrinterCallback, ProgressCallback
+from transformers import (
+    EarlyStoppingCallback,
+    Trainer,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+)
+from transformers.trainer_callback import ExportableState, PrinterCallback, ProgressCallback
 
 from predgen.config import TrainConfig
 from predgen.data.batches import TrainingRow, collate
 from predgen.errors import ModelError
-from predgen.metrics import METRICS, better
-from predgen.model.outputs import Scores, StepOutput
-from predgen.training.run_folder import CHECKPOINTS, DIRECTOR
+from predgen.metrics import METRICS
+from predgen.model.outputs import StepOutput
+from predgen.peft_methods.method import PeftMethod
+from predgen.training.checkpoints import (
+    Checkpoint,
+    folder_of,
+    keep_only,
+    optimizer_parts,
+    optimizer_state,
+    random_state,
+    read_checkpoint,
+    restore_random_state,
+    write_checkpoint,
+)
+from predgen.training.dev_result import DevResult
+from predgen.training.guards import FiniteGuard
+from predgen.training.run_folder import CHECKPOINTS
+from predgen.training.weights import load_trained, trained_tensors
 
-TRAINED = "trained.safetensors"  # in a checkpoint: every parameter that learns, by name
-
-
-class DevResult:
-    """What a dev evaluation found: every metric under every decision, and the best decision by one metric.
-
-    Args:
-        decisions: Decision name → metric name → value.
-        metric: The metric that selects.
-        scores: Of the dev rows, from which the decisions were made.
-    """
-
-    def __init__(self, decisions: Mapping[str, Mapping[str, float]], metric: str, scores: Scores) -> None:
-        self.scores = scores
-        self.decisions, self.metric = {name: dict(values) for name, values in decisions.items()}, metric
-        best = next(iter(decisions))
-        for name in decisions:
-            if better(metric, decisions[name][metric], decisions[best][metric]):
-                best = name
-        self.decision, self.value = best, decisions[best][metric]
-
-    def record(self, step: int) -> dict[str, Any]:
-        """A line of metrics.jsonl."""
-        return {
-            "event": "dev",
-            "step": step,
-            "metric": self.metric,
-            "decision": self.decision,
-            "value": self.value,
-            "decisions": self.decisions,
-        }
+# The files of a checkpoint.
+_TRAINED, _OPTIMIZER, _RANDOM, _PEFT = "trained", "optimizer", "random", "peft"
+_OPTIMIZER_REST, _RANDOM_REST, _SCHEDULE, _SCALER = "optimizer_rest", "random_rest", "schedule", "scaler"
+_STATE = "trainer_state"  # the Trainer looks for it under this name
 
 
 class PredGenTrainer(Trainer):
@@ -59,18 +54,20 @@ class PredGenTrainer(Trainer):
 
     Args:
         method: The module to train; its forward takes a `TrainingBatch`'s fields and the optimizer step.
+        peft: How the writer was adapted.
         rows: Training rows.
         evaluate_dev: Scores dev through `score_prompts`, from the prompts alone.
         config: Optimisation settings.
         total_steps: Optimizer steps of the whole run.
         folder: The run folder; checkpoints are kept in it while training.
         metric: The metric that selects the checkpoint.
-        callbacks: Progress and logs.
+        callbacks: Progress, logs and what may end the run.
     """
 
     def __init__(
         self,
         method: nn.Module,
+        peft: PeftMethod,
         rows: Sequence[TrainingRow],
         evaluate_dev: Callable[[], DevResult],
         config: TrainConfig,
@@ -79,45 +76,19 @@ class PredGenTrainer(Trainer):
         metric: str,
         callbacks: Sequence[TrainerCallback],
     ) -> None:
-        self._evaluate_dev, self._metric = evaluate_dev, metric
+        self._evaluate_dev, self._metric, self._peft = evaluate_dev, metric, peft
         self._window: list[StepOutput] = []
         self._window_rows, self._window_start = 0, time.monotonic()
         self.dev_results: dict[int, DevResult] = {}
-        every = max(1, total_steps // config.evaluations)
-        arguments = TrainingArguments(
-            output_dir=str(folder / CHECKPOINTS),
-            max_steps=total_steps,
-            per_device_train_batch_size=config.batch_size,
-            gradient_accumulation_steps=config.accumulate,
-            learning_rate=config.learning_rate,
-            weight_decay=config.weight_decay,
-            max_grad_norm=config.clip,
-            lr_scheduler_type="cosine",
-            warmup_steps=math.ceil(config.warmup * total_steps),
-            seed=config.seed,
-            data_seed=config.seed,
-            logging_steps=max(1, total_steps // 100),
-            eval_strategy="steps",
-            eval_steps=every,
-            save_strategy="steps",
-            save_steps=every,
-            save_total_limit=1,  # the best one is kept besides
-            save_only_model=True,  # no pickled optimizer in a run folder
-            load_best_model_at_end=True,
-            metric_for_best_model=metric,
-            greater_is_better=METRICS[metric].greater_is_better,
-            remove_unused_columns=False,
-            disable_tqdm=True,
-            report_to="none",
-            dataloader_pin_memory=torch.cuda.is_available(),
-        )
+        self.guard = FiniteGuard(config)
         super().__init__(
             model=method,
-            args=arguments,
+            args=_arguments(config, total_steps, folder, metric, mixed=peft.whole),
             train_dataset=list(rows),
             eval_dataset=[],  # only its presence is asked for
             data_collator=collate,
-            callbacks=list(callbacks),
+            # After the optimizer's step and before the gradients are cleared, which some PEFT methods need.
+            callbacks=[*callbacks, self.guard, _AfterStep(peft)],
         )
         for default in (ProgressCallback, PrinterCallback):
             self.remove_callback(default)
@@ -134,18 +105,21 @@ class PredGenTrainer(Trainer):
         """The method's loss at the current optimizer step; its parts are kept for the next log.
 
         Raises:
-            ModelError: If the loss is not finite; the message names the rows.
+            ModelError: If the loss is not finite and `train.on_nonfinite` is "stop"; the message names the rows.
         """
         output: StepOutput = model(**inputs, step=self.state.global_step)
-        if not torch.isfinite(output.loss):
-            raise ModelError(
-                f"The loss became {output.loss.item()} at step {self.state.global_step}, "
-                f"on training rows {inputs['row_ids'].tolist()}.",
-                remedy="Lower train.learning_rate or train.clip; nothing of this step was saved.",
-            )
+        if self.guard.refuses(output.loss, self.state.global_step, inputs["row_ids"].tolist()):
+            # Nothing to learn, and yet every parameter in the graph: other processes wait for its gradient.
+            parts = [(p * 0).sum() for p in self.model.parameters() if p.requires_grad]  # type: ignore[union-attr]
+            return torch.stack(parts).sum()
         self._window.append(output.detached())
         self._window_rows += int(inputs["row_ids"].shape[0])
-        return output.loss
+        penalty = self._peft.penalty(self._writer_lm)
+        return output.loss if penalty is None else output.loss + penalty
+
+    @property
+    def _writer_lm(self) -> Any:
+        return self.accelerator.unwrap_model(self.model).writer.lm
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Adds the parts of the loss since the last log."""
@@ -160,60 +134,147 @@ class PredGenTrainer(Trainer):
         started = time.monotonic()
         result = self._evaluate_dev()
         self._window_start += time.monotonic() - started  # evaluation is not training time
-        self.dev_results[self.state.global_step] = result
+        step = self.state.global_step
+        self.dev_results[step] = result
         # An undefined metric (the correlation of a constant) must lose against any number.
         worst = -math.inf if METRICS[self._metric].greater_is_better else math.inf
         metrics = {f"eval_{self._metric}": worst if math.isnan(result.value) else result.value}
-        self.log({**metrics, "dev_record": result.record(self.state.global_step)})  # type: ignore[dict-item]
+        self.log({**metrics, **result.flat(), "dev_record": result.record(step)})  # type: ignore[dict-item]
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
 
-    def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
-        """Saves what learns, as safetensors, and nothing else."""
-        folder = Path(output_dir or str(self.args.output_dir))
-        folder.mkdir(parents=True, exist_ok=True)
-        save_file(trained_tensors(self.model), folder / TRAINED)  # type: ignore[arg-type]
+    def best(self) -> int:
+        """The step of the best checkpoint, whose weights the method has once training is over."""
+        return int(self.state.best_global_step or self.state.global_step)
+
+    # Checkpoints: the Trainer's own hold pickles and are there in half while they are written.
+
+    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
+        root, step = Path(str(self.args.output_dir)), self.state.global_step
+        trained = trained_tensors(self.model)  # type: ignore[arg-type]
+        odd = [name for name, tensor in trained.items() if not torch.isfinite(tensor).all()]
+        if odd:
+            raise ModelError(
+                f"{len(odd)} parameters became infinite or no numbers by step {step}, e.g. {odd[0]}; none are saved.",
+                remedy="Lower train.learning_rate or train.clip.",
+            )
+        best = folder_of(root, self.best())
+        if best.is_dir() or self.best() == step:
+            self.state.best_model_checkpoint = str(best)
+        for callback in [*self.callback_handler.callbacks, self.control]:
+            if isinstance(callback, ExportableState):
+                known: Any = self.state.stateful_callbacks
+                known[type(callback).__name__] = callback.state()
+        optimizer, optimizer_rest = optimizer_parts(self.optimizer.state_dict())  # type: ignore[union-attr]
+        chance, chance_rest = random_state()
+        scaler = getattr(self.accelerator, "scaler", None)
+        write_checkpoint(
+            folder_of(root, step),
+            Checkpoint(
+                tensors={
+                    _TRAINED: trained,
+                    _OPTIMIZER: optimizer,
+                    _RANDOM: chance,
+                    _PEFT: self._peft.state(self._writer_lm),
+                },
+                values={
+                    _OPTIMIZER_REST: optimizer_rest,
+                    _SCHEDULE: self.lr_scheduler.state_dict(),  # type: ignore[union-attr]
+                    _RANDOM_REST: chance_rest,
+                    _SCALER: None if scaler is None else scaler.state_dict(),
+                    _STATE: asdict(self.state),
+                },
+            ),
+        )
+        keep_only(root, {best, folder_of(root, step)})
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
+        self._load_weights(Path(resume_from_checkpoint))
 
     def _load_best_model(self) -> None:
-        checkpoint = self.state.best_model_checkpoint
+        self._load_weights(folder_of(Path(str(self.args.output_dir)), self.best()))
+
+    def _load_weights(self, folder: Path) -> None:
+        tensors = read_checkpoint(folder).tensors
+        load_trained(self.model, tensors[_TRAINED])  # type: ignore[arg-type]
+        self._peft.restore(self._writer_lm, tensors[_PEFT])
+
+    def _init_training_state(self, *args: Any, **kwargs: Any) -> tuple[int, int]:
+        done: tuple[int, int] = super()._init_training_state(*args, **kwargs)
+        best = folder_of(Path(str(self.args.output_dir)), self.best())
+        # Where the folder was when the state was saved does not matter: it may have been moved since.
+        self.state.best_model_checkpoint = str(best) if best.is_dir() else None
+        return done
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        if checkpoint is None:
+            return
+        read = read_checkpoint(Path(checkpoint))
+        optimizer: Any = self.optimizer
+        optimizer.load_state_dict(optimizer_state(read.tensors[_OPTIMIZER], read.values[_OPTIMIZER_REST]))
+        self.lr_scheduler.load_state_dict(read.values[_SCHEDULE])  # type: ignore[union-attr]
+
+    def _load_rng_state(self, checkpoint: str | None) -> None:
         if checkpoint is not None:
-            load_trained(self.model, load_file(Path(checkpoint) / TRAINED))  # type: ignore[arg-type]
+            read = read_checkpoint(Path(checkpoint))
+            restore_random_state(read.tensors[_RANDOM], read.values[_RANDOM_REST])
+
+    def _load_scaler(self, checkpoint: str | None) -> None:
+        scaler = getattr(self.accelerator, "scaler", None)
+        if checkpoint is not None and scaler is not None:
+            scaler.load_state_dict(read_checkpoint(Path(checkpoint)).values[_SCALER])
 
 
-def trained_tensors(method: nn.Module) -> dict[str, Tensor]:
-    """Every parameter that learns, by name, on the CPU."""
-    return {
-        name: parameter.detach().cpu().contiguous()
-        for name, parameter in method.named_parameters()
-        if parameter.requires_grad
-    }
+class _AfterStep(TrainerCallback):
+    """Lets the PEFT method work between the optimizer's step and the clearing of gradients."""
+
+    def __init__(self, peft: PeftMethod) -> None:
+        self._peft = peft
+
+    def on_optimizer_step(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Unless the step was left out, in which case there are no gradients."""
+        method = kwargs["model"]
+        if any(parameter.grad is not None for parameter in method.parameters()):
+            self._peft.after_step(method.writer.lm, state.global_step + 1)
 
 
-def load_trained(method: nn.Module, tensors: Mapping[str, Tensor]) -> None:
-    """Puts back what `trained_tensors` took.
+def _arguments(config: TrainConfig, total_steps: int, folder: Path, metric: str, mixed: bool) -> TrainingArguments:
+    """The Trainer's settings.
 
-    Raises:
-        ModelError: If a name is missing, unknown, or of another shape.
+    `mixed`: whether the weights that learn are the base's own, which stay in float32 while the passes are cast; a
+    frozen base is held in the lower precision itself, and needs no casting.
     """
-    parameters = {name: parameter for name, parameter in method.named_parameters() if parameter.requires_grad}
-    if parameters.keys() != tensors.keys():
-        odd = sorted(parameters.keys() ^ tensors.keys())
-        raise ModelError(f"A checkpoint does not fit the model: {len(odd)} parameters differ, e.g. {odd[:3]}.")
-    with torch.no_grad():
-        for name, tensor in tensors.items():
-            parameters[name].copy_(tensor)
-
-
-def director_tensors(method: nn.Module) -> dict[str, Tensor]:
-    """What learns outside the writer: the director's or head's parameters."""
-    return {name: tensor for name, tensor in trained_tensors(method).items() if not name.startswith("writer.")}
-
-
-def save_director(method: nn.Module, folder: Path) -> None:
-    """Writes the director or head to the run folder, if there is one."""
-    tensors = director_tensors(method)
-    if tensors:
-        save_file(tensors, folder / DIRECTOR)
+    every = max(1, total_steps // config.evaluations)
+    return TrainingArguments(
+        output_dir=str(folder / CHECKPOINTS),
+        max_steps=total_steps,
+        per_device_train_batch_size=config.batch_size,
+        gradient_accumulation_steps=config.accumulate,
+        learning_rate=config.learning_rate,
+        weight_decay=config.weight_decay,
+        max_grad_norm=config.clip,
+        lr_scheduler_type="constant_with_warmup" if config.schedule == "constant" else config.schedule,
+        warmup_steps=math.ceil(config.warmup * total_steps),
+        bf16=mixed and config.precision == "bf16",
+        fp16=config.precision == "fp16",
+        seed=config.seed,
+        data_seed=config.seed,
+        logging_steps=max(1, total_steps // 100),
+        eval_strategy="steps",
+        eval_steps=every,
+        save_strategy="steps",
+        save_steps=every,
+        load_best_model_at_end=True,
+        metric_for_best_model=metric,
+        greater_is_better=METRICS[metric].greater_is_better,
+        remove_unused_columns=False,
+        disable_tqdm=True,
+        report_to=list(config.report_to) or "none",
+        logging_nan_inf_filter=False,  # such losses are refused before
+        dataloader_pin_memory=torch.cuda.is_available(),
+    )
 
 
 def _parts(window: Sequence[StepOutput]) -> dict[str, float]:

@@ -1,0 +1,86 @@
+"""What may be wrong with rows that can all be read: doubles across splits, targets that no answer stands for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from predgen.answers.spaces import LabelSet, NumberGrid
+from predgen.errors import AnswerError, DataError, nearest
+
+_NAMED = 5  # rows that a message names; the others are counted
+
+
+def duplicates_across(parts: Mapping[str, tuple[Sequence[str], Sequence[int]]]) -> list[str]:
+    """Rows of a later part whose text an earlier part holds too; what is learned there is not forgotten here.
+
+    Args:
+        parts: Part name → its rendered bodies and their row numbers; the training part first.
+
+    Returns:
+        A line a pair of parts that share rows.
+    """
+    lines = []
+    names = list(parts)
+    for position, later in enumerate(names):
+        for earlier in names[:position]:
+            first = dict[str, int]()
+            for body, number in zip(*parts[earlier], strict=True):
+                first.setdefault(body, number)
+            shared = [(number, first[body]) for body, number in zip(*parts[later], strict=True) if body in first]
+            if shared:
+                pairs = ", ".join(f"{number} = {other}" for number, other in shared[:_NAMED])
+                more = ", …" * (len(shared) > _NAMED)
+                lines.append(
+                    f"{len(shared)} of {len(parts[later][1])} {later} rows have the very text of a {earlier} row "
+                    f"(row numbers {pairs}{more}); scores on them are optimistic."
+                )
+    return lines
+
+
+def strange_targets(
+    space: LabelSet | NumberGrid, targets: Sequence[str] | Sequence[float], numbers: Sequence[int], part: str
+) -> str:
+    """Says which targets of a part that is not trained on have no answer of their own.
+
+    Args:
+        space: The answers.
+        targets: N targets.
+        numbers: Their row numbers.
+        part: "dev" or "test".
+
+    Returns:
+        A line to be shown; empty where all have one. A number outside the grid is scored against as it is.
+
+    Raises:
+        DataError: If a label is unknown: there is no score for it.
+    """
+    strange = []
+    for target, number in zip(targets, numbers, strict=True):
+        try:
+            space.index(target)
+        except AnswerError:
+            strange.append((number, target))
+    if not strange:
+        return ""
+    named = ", ".join(f"row {number}: {target!r}" for number, target in strange[:_NAMED]) + ", …" * (
+        len(strange) > _NAMED
+    )
+    if isinstance(space, LabelSet):
+        raise DataError(
+            f"{len(strange)} {part} rows have a label that the training rows lack ({named}):",
+            nearest(str(strange[0][1]), space.labels),
+            "Leave these rows out, or name all labels in space.labels.",
+        )
+    return (
+        f"{len(strange)} {part} rows have targets outside the grid from {space.low:g} to {space.high:g} ({named}): "
+        "they count in every score, and can never be predicted exactly."
+    )
+
+
+def unseen_labels(trained: Sequence[str], other: Sequence[str], part: str) -> str:
+    """Says which labels a part holds of which there is no training row; empty where there are none."""
+    unseen = sorted(set(other) - set(trained))
+    if not unseen:
+        return ""
+    rows = sum(label in unseen for label in other)
+    return f"{rows} {part} rows have a label without a single training row: {', '.join(map(repr, unseen[:_NAMED]))}."

@@ -197,7 +197,7 @@ def fit(
         ],
     )
     with stop.listening():
-        trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+        trainer.go_on(checkpoint)
     if stop.asked:
         raise Interrupted(
             f"Stopped at step {trainer.state.global_step} of {total_steps}, which is saved.",

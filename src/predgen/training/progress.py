@@ -132,7 +132,9 @@ class ProgressBar(TrainerCallback):
         if "writer" not in losses:  # a head alone: its loss is the whole loss
             losses = {"loss": f"{record['loss']:.3f}"}
         dev = {key: value for key, value in self._parts.items() if key == "dev"}
-        self._parts = {**losses, "rows/s": f"{record['rows_per_second']:.1f}", **dev}
+        # No rate where every batch since the last line was left out.
+        rate = {"rows/s": f"{record['rows_per_second']:.1f}"} if "rows_per_second" in record else {}
+        self._parts = {**losses, **rate, **dev}
         if self._bar is not None:
             self._bar.update(self._task, parts=self._text())
         elif state.global_step >= self._next_line:

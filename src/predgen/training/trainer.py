@@ -77,6 +77,7 @@ class PredGenTrainer(Trainer):
         callbacks: Sequence[TrainerCallback],
     ) -> None:
         self._evaluate_dev, self._metric, self._peft = evaluate_dev, metric, peft
+        self._patience = config.patience
         self._window: list[StepOutput] = []
         self._window_rows, self._window_start = 0, time.monotonic()
         self.dev_results: dict[int, DevResult] = {}
@@ -135,6 +136,11 @@ class PredGenTrainer(Trainer):
         result = self._evaluate_dev()
         self._window_start += time.monotonic() - started  # evaluation is not training time
         step = self.state.global_step
+        if any(field is not None and field.isnan().any() for field in result.scores):
+            raise ModelError(
+                f"The model's scores of dev rows are no numbers at step {step}; its weights are not saved.",
+                remedy="Lower train.learning_rate or train.clip.",
+            )
         self.dev_results[step] = result
         # An undefined metric (the correlation of a constant) must lose against any number.
         worst = -math.inf if METRICS[self._metric].greater_is_better else math.inf
@@ -142,6 +148,25 @@ class PredGenTrainer(Trainer):
         self.log({**metrics, **result.flat(), "dev_record": result.record(step)})  # type: ignore[dict-item]
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
+
+    def go_on(self, checkpoint: Path | None) -> None:
+        """Trains from a checkpoint, or from the start; at the end the method has the best checkpoint's weights.
+
+        Args:
+            checkpoint: Its folder, as `find_checkpoint` gives it.
+        """
+        if checkpoint is None:
+            self.train()
+            return
+        state = TrainerState.load_from_json(str(checkpoint / f"{_STATE}.json"))
+        patience: Any = state.stateful_callbacks.get("EarlyStoppingCallback", {})
+        waited = patience.get("attributes", {}).get("early_stopping_patience_counter", 0)
+        if state.global_step < self.args.max_steps and (self._patience is None or waited < self._patience):
+            self.train(resume_from_checkpoint=str(checkpoint))
+            return
+        # Training was over, and only what comes after it was not: the Trainer would take another epoch.
+        self.state = state
+        self._load_best_model()
 
     def best(self) -> int:
         """The step of the best checkpoint, whose weights the method has once training is over."""

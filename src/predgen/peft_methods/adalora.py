@@ -8,6 +8,7 @@ the allocator's averages, which no adapter file holds.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -114,6 +115,16 @@ def restore(lm: Any, tensors: Mapping[str, Tensor]) -> None:
     _config(lm).rank_pattern = pattern or None
 
 
+def save(lm: Any, folder: Path, base_name: str) -> None:
+    """As other adapters, with the factors of all ranks: those that were taken away have Λ = 0.
+
+    peft 0.21 would leave them out of the file, and looks for them under other names when it loads it.
+    """
+    pattern, _config(lm).rank_pattern = _config(lm).rank_pattern, None
+    save_adapter(lm, folder, base_name)
+    _config(lm).rank_pattern = pattern
+
+
 def _config(lm: Any) -> Any:
     return lm.peft_config[lm.active_adapter]
 
@@ -122,7 +133,7 @@ ADALORA = PeftMethod(
     "adalora",
     "W + (α/r)·P·Λ·Q, ranks allocated by importance (Zhang et al. 2023)",
     build,
-    save_adapter,
+    save,
     load_adapter,
     penalty=penalty,
     after_step=after_step,

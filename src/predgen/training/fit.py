@@ -59,6 +59,7 @@ from predgen.training.run_folder import (
     write_json,
 )
 from predgen.training.start import continued, start_weights
+from predgen.training.trackers import check_trackers, tracker_callbacks
 from predgen.training.trainer import PredGenTrainer
 from predgen.training.weights import save_director
 
@@ -117,6 +118,7 @@ def fit(
     """
     check_names(config)
     peft = peft_method(config.peft.method)
+    check_trackers(config.train.report_to)
     if config.train.precision == "fp16" and not torch.cuda.is_available():
         raise ConfigError("train.precision=fp16 needs a GPU.", "On a CPU bf16 takes as little memory.")
     budget = None if config.train.time_budget is None else seconds_of(config.train.time_budget)
@@ -170,7 +172,8 @@ def fit(
         claim(folder, overwrite)
     (folder / CONFIG).write_text(config.to_yaml(), encoding="utf-8")
     write_splits(folder, prepared)
-    cut_log(folder, 0 if checkpoint is None else step_of(checkpoint))
+    first_step = 0 if checkpoint is None else step_of(checkpoint)
+    cut_log(folder, first_step)
 
     reader: str | None = method.reader_name  # type: ignore[assignment]
 
@@ -194,6 +197,7 @@ def fit(
             ProgressBar(),
             stop,
             *([TimeBudget(budget, say)] if budget is not None else []),
+            *tracker_callbacks(config.train.report_to, folder, first_step),
         ],
     )
     with stop.listening():

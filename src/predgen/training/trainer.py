@@ -282,6 +282,7 @@ def _arguments(config: TrainConfig, total_steps: int, folder: Path, metric: str,
         max_grad_norm=config.clip,
         lr_scheduler_type="constant_with_warmup" if config.schedule == "constant" else config.schedule,
         warmup_steps=math.ceil(config.warmup * total_steps),
+        use_cpu=not torch.cuda.is_available(),
         bf16=mixed and config.precision == "bf16",
         fp16=config.precision == "fp16",
         seed=config.seed,
@@ -296,7 +297,7 @@ def _arguments(config: TrainConfig, total_steps: int, folder: Path, metric: str,
         greater_is_better=METRICS[metric].greater_is_better,
         remove_unused_columns=False,
         disable_tqdm=True,
-        report_to=list(config.report_to) or "none",
+        report_to="none",  # trackers come as callbacks
         logging_nan_inf_filter=False,  # such losses are refused before
         dataloader_pin_memory=torch.cuda.is_available(),
     )

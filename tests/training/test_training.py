@@ -1,0 +1,213 @@
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+import torch
+
+import predgen
+from predgen.config import load_config
+from predgen.errors import AnswerError, ConfigError, DataError, ModelError
+from predgen.model.outputs import StepOutput
+from predgen.model.predgen import PredGen
+from predgen.training.fit import Fitted, fit
+
+TEXTS = ["The film was good", "simply bad"]
+
+
+def quiet_fit(assignments: list[str], **options: object) -> Fitted:
+    return fit(load_config(assignments=assignments), say=lambda line: None, **options)
+
+
+def spoken_fit(assignments: list[str]) -> list[str]:
+    said: list[str] = []
+    fit(load_config(assignments=assignments), say=said.append)
+    return said
+
+
+def vector(run: Fitted) -> torch.Tensor:
+    return torch.cat([p.detach().flatten() for n, p in run.run.method.named_parameters() if "lora" in n])
+
+
+@pytest.mark.parametrize("method", ["predgen", "generator", "predictor"])
+@pytest.mark.parametrize("peft", ["lora", "dora", "adalora", "full"])
+def test_every_method_with_every_peft_method_fits_and_reloads(settings: list[str], method: str, peft: str) -> None:
+    run = quiet_fit([*settings, f"method={method}", f"peft.method={peft}", "train.learning_rate=0.003"])
+    assert predgen.load(run.folder).predict(TEXTS) == run.run.predict(TEXTS)
+
+
+@pytest.mark.parametrize("peft", ["lora", "full"])
+@pytest.mark.parametrize("method", ["predgen", "predictor"])
+def test_half_precision_learns_in_float32_and_serves_as_it_was_evaluated(
+    settings: list[str], method: str, peft: str
+) -> None:
+    run = quiet_fit([*settings, f"method={method}", f"peft.method={peft}", "train.precision=bf16"])
+    learned = {p.dtype for p in run.run.method.parameters() if p.requires_grad}
+    frozen = {p.dtype for p in run.run.method.parameters() if not p.requires_grad}
+    assert learned == {torch.float32}
+    assert frozen == (set() if peft == "full" else {torch.bfloat16})
+    assert predgen.load(run.folder).predict(TEXTS) == run.run.predict(TEXTS)
+
+
+def test_fp16_without_a_gpu_is_refused(settings: list[str]) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("there is one")
+    with pytest.raises(ConfigError, match="needs a GPU"):
+        quiet_fit([*settings, "train.precision=fp16"])
+
+
+@pytest.mark.parametrize("method", ["predgen", "generator", "predictor"])
+def test_gradient_checkpointing_ends_where_plain_training_does(
+    settings: list[str], method: str, tmp_path: Path
+) -> None:
+    settings = [*settings, f"method={method}", "train.max_steps=3", "train.evaluations=1"]
+    plain = quiet_fit(settings)
+    less = quiet_fit([*settings, "train.gradient_checkpointing=true", f"out={tmp_path / 'less'}"])
+    assert (vector(plain) - vector(less)).norm() <= 1e-3 * vector(plain).norm()
+    assert predgen.load(less.folder).predict(TEXTS) == less.run.predict(TEXTS)
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "linear", "constant"])
+def test_learning_rates_follow_their_schedule(settings: list[str], schedule: str) -> None:
+    run = quiet_fit([*settings, f"train.schedule={schedule}", "train.warmup=0.25"])
+    lines = [json.loads(line) for line in (run.folder / "metrics.jsonl").read_text().splitlines()]
+    rates = [line["learning_rate"] / 0.01 for line in lines if line["event"] == "train"]
+    shape = {
+        "constant": lambda left: 1.0,
+        "linear": lambda left: left,
+        "cosine": lambda left: 0.5 - 0.5 * math.cos(math.pi * left),
+    }[schedule]
+    expected = [step / 3 if step < 3 else shape((12 - step) / 9) for step in range(12)]
+    assert rates == pytest.approx(expected, abs=1e-6)
+
+
+def test_balanced_classes_and_weighted_rows_change_what_is_learned(settings: list[str], tmp_path: Path) -> None:
+    settings = [*settings, "data.target=label"]
+    runs = [
+        quiet_fit([*settings, *extra, f"out={tmp_path / str(number)}"])
+        for number, extra in enumerate(
+            (
+                [],
+                ["train.class_weights=balanced"],
+                ["train.class_weights={good: 1, bad: 5}"],
+                ["data.weight=importance"],
+            )
+        )
+    ]
+    vectors = [vector(run) for run in runs]
+    assert all(not torch.equal(vectors[0], other) for other in vectors[1:])
+    again = load_config(runs[2].folder / "config.yaml")
+    assert again.train.class_weights == {"good": 1.0, "bad": 5.0}
+
+
+@pytest.mark.parametrize(
+    ("assignment", "error", "words"),
+    [
+        (
+            "train.class_weights={god: 2}",
+            ConfigError,
+            "class_weights names the unknown label 'god'.*did you mean 'good'",
+        ),
+        ("data.weight=text", DataError, "weight 'text' is also"),
+        ("data.weight=rating", DataError, "no usable weight in 'rating'"),
+        ("data.weight=wait", DataError, "no column 'wait'"),
+        ("train.time_budget=soon", ConfigError, "time_budget='soon' is no time"),
+        ("space.labels=[good,fine]", AnswerError, "targets do not belong to the space; row 2.*'bad'"),
+    ],
+)
+def test_settings_that_do_not_fit(settings: list[str], assignment: str, error: type[Exception], words: str) -> None:
+    with pytest.raises(error, match=words):
+        quiet_fit([*settings, "data.target=label", assignment])
+
+
+class Poison:
+    """Makes one training row's loss, or its gradient, no number."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, row: int, gradient: bool) -> None:
+        honest = PredGen.forward
+
+        def forward(method: PredGen, **inputs: torch.Tensor) -> StepOutput:
+            output = honest(method, **inputs)
+            if row in inputs["row_ids"].tolist() and inputs["step"] < 2**31:
+                loss = output.loss
+                if gradient:
+                    loss.register_hook(lambda grad: grad * float("nan"))
+                return output._replace(loss=loss if gradient else loss * float("nan"))
+            return output
+
+        monkeypatch.setattr(PredGen, "forward", forward)
+
+
+@pytest.mark.parametrize(("gradient", "what"), [(False, "loss became nan"), (True, "gradient became infinite or no")])
+def test_what_is_not_finite_stops_the_run_and_names_the_rows(
+    settings: list[str], monkeypatch: pytest.MonkeyPatch, gradient: bool, what: str
+) -> None:
+    Poison(monkeypatch, 3, gradient)
+    with pytest.raises(ModelError, match=rf"{what}.*training rows \[.*\b3\b.*on_nonfinite=skip"):
+        quiet_fit(settings)
+
+
+@pytest.mark.parametrize("gradient", [False, True])
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_what_is_not_finite_can_be_left_out(
+    settings: list[str], monkeypatch: pytest.MonkeyPatch, gradient: bool, accumulate: int
+) -> None:
+    Poison(monkeypatch, 3, gradient)
+    said = spoken_fit([*settings, "train.on_nonfinite=skip", f"train.accumulate={accumulate}"])
+    # 30 rows in batches of 5, over 12 or 24 of them: the row comes up 2 or 4 times
+    assert any(f"{2 * accumulate} steps or parts of steps were left out" in line for line in said)
+
+
+def test_nothing_but_what_is_not_finite_stops_it_all_the_same(
+    settings: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for row in range(30):
+        Poison(monkeypatch, row, gradient=False)
+    with pytest.raises(ModelError, match="21th time in a row"):
+        quiet_fit([*settings, "train.on_nonfinite=skip", "train.max_steps=60", "train.evaluations=1"])
+
+
+def test_a_time_budget_takes_fewer_steps_and_keeps_to_it(settings: list[str]) -> None:
+    settings = [item for item in settings if not item.startswith("train.max_steps")]
+    said = spoken_fit([*settings, "train.epochs=10000", "train.time_budget=3s"])
+    assert any("A time budget of 3s leaves room for" in line for line in said)
+    assert any(line.startswith("Estimate: ") and "GiB at its peak" in line for line in said)
+
+
+def test_a_run_goes_on_from_another_on_new_rows(settings: list[str], tmp_path: Path, rows: list[dict]) -> None:
+    first = quiet_fit([*settings, "director.pooling=last"])
+    new = tmp_path / "new.jsonl"
+    new.write_text("\n".join(json.dumps({**row, "text": f"Again: {row['text']}"}) for row in rows[:30]))
+    # As the command line has it: the first run's settings, under what is new.
+    from predgen.training.run_folder import settings_to_continue
+
+    config = load_config(
+        None,
+        [f"data.source={new}", f"out={tmp_path / 'second'}", "train.learning_rate=1e-12", "train.max_steps=1"],
+        under=settings_to_continue(first.folder),
+    )
+    second = fit(config, say=lambda line: None, start_from=first.folder)
+    assert torch.allclose(vector(first), vector(second), atol=1e-9)
+    assert second.run.record.space == first.run.record.space
+    assert (second.run.record.mean, second.run.record.spread) == (first.run.record.mean, first.run.record.spread)
+    with pytest.raises(ConfigError, match=r"not those of.*\n  method: 'predgen' → 'predictor'"):
+        fit(load_config(None, ["method=predictor"], under=config.to_dict()), start_from=first.folder)
+
+
+def test_tensorboard_gets_what_the_log_gets(settings: list[str]) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    run = quiet_fit([*settings, "train.report_to=[tensorboard]"])
+    events = EventAccumulator(str(run.folder / "tensorboard")).Reload()
+    lines = [json.loads(line) for line in (run.folder / "metrics.jsonl").read_text().splitlines()]
+    written = {line["step"]: line["writer_loss"] for line in lines if line["event"] == "train"}
+    assert {event.step: event.value for event in events.Scalars("train/writer_loss")} == pytest.approx(written)
+    dev = {line["step"]: line["decisions"]["mean"]["mae"] for line in lines if line["event"] == "dev"}
+    assert {event.step: event.value for event in events.Scalars("eval/mean_mae")} == pytest.approx(dev)
+
+
+def test_an_unknown_tracker_is_refused(settings: list[str]) -> None:
+    with pytest.raises(ConfigError, match=r"report_to.*'tensorbord'.*tensorboard"):
+        quiet_fit([*settings, "train.report_to=[tensorbord]"])

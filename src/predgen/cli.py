@@ -50,6 +50,9 @@ def fit(
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="Any setting: train.batch_size=8. Repeatable.")
     ] = None,
+    long: Annotated[
+        str | None, typer.Option(help="What is kept of a text that is too long: head, tail, head-tail, windows.")
+    ] = None,
     weight: Annotated[str | None, typer.Option(help="A column: what each training row counts.")] = None,
     time_budget: Annotated[str | None, typer.Option(help="Take fewer steps where more would take longer: 30m.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a run in the output folder.")] = False,
@@ -82,6 +85,7 @@ def fit(
             "data.eval": eval_data,
             "data.max_rows": max_rows,
             "data.weight": weight,
+            "prompt.long": long,
             "task": task,
             "method": method,
             "model.name": model,
@@ -123,7 +127,8 @@ def predict(
     trust_remote_code: TrustRemoteCode = False,
 ) -> None:
     """Predict every row of a table."""
-    from predgen.data.sources import BadRow, read_table
+    from predgen.data.sources import read_table
+    from predgen.data.table import BadRow
     from predgen.data.templates import template_fields
     from predgen.progress import counting
     from predgen.training.run_folder import read_record

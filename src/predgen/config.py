@@ -38,6 +38,7 @@ Normalise = Literal["vocabulary", "space"]
 DirectorHistory = Literal["any", "own"]
 Precision = Literal["fp32", "bf16", "fp16"]
 LearningRateSchedule = Literal["cosine", "linear", "constant"]
+LongText = Literal["head", "tail", "head-tail", "windows"]
 Scoring = Literal["tree", "paths"]
 
 
@@ -64,7 +65,10 @@ class PromptConfig:
     """What surrounds the row's text."""
 
     cue: str = "\nAnswer:"  # ends every prompt; the answer follows after one space
-    max_tokens: Positive | None = None  # longer prompts are cut before the cue, aloud; None: the model's context
+    max_tokens: Positive | None = None  # of a prompt, cue included; None: the model's context
+    # what is kept of a longer text, aloud: its head, its tail, half of each, or all of it in windows, whose answers'
+    # probabilities are averaged
+    long: LongText = "head"
 
 
 @dataclass(frozen=True, config=_STRICT)

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from predgen.answers.spaces import NumberGrid
 from predgen.data.schema import read_targets
-from predgen.data.sources import Table, read_table
+from predgen.data.sources import read_table
+from predgen.data.table import Table
 from predgen.errors import DataError, nearest
 from predgen.evaluation import Evaluation
 from predgen.run import Run

@@ -1,4 +1,4 @@
-"""Prompts → scores → typed predictions. Training-time evaluation and `predict` both come through `score_prompts`."""
+"""Prompts → scores → typed predictions. Training-time evaluation and `predict` both come through `score_rows`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from predgen.answers.spaces import LabelSet, NumberGrid
 from predgen.data.batches import pad_prompts
+from predgen.data.prompts import EncodedRows
 from predgen.decoding.decide import (
     ClassDecision,
     NumberDecision,
@@ -107,6 +108,44 @@ def score_prompts(
     method.train(training)
     back = torch.tensor(order).argsort()
     return Scores(*(_joined(column, back) for column in zip(*parts, strict=True)))
+
+
+def score_rows(
+    method: nn.Module, encoded: EncodedRows, batch_size: int, progress: Callable[[int], None] = lambda rows: None
+) -> Scores:
+    """`score_prompts`, and then one score a row: where a row has several windows, their distributions' mean.
+
+    Args:
+        method: One of the three methods.
+        encoded: N rows' prompts.
+        batch_size: Prompts a pass.
+        progress: Called with the number of prompts done after each pass.
+
+    Returns:
+        Scores of N rows. Of a row with windows, posterior and class probabilities are averaged, values too, and the
+        greedy answer is the likeliest of the mean.
+    """
+    scores = score_prompts(method, encoded.prompts, batch_size, progress)
+    if len(encoded.rows) == len(encoded.cut):
+        return scores
+    row = torch.tensor(encoded.rows)
+    windows = torch.bincount(row)
+
+    def mean(column: Tensor) -> Tensor:
+        total = torch.zeros(len(windows), *column.shape[1:], dtype=torch.float64).index_add_(0, row, column.double())
+        return total / windows.view(-1, *[1] * (column.dim() - 1))
+
+    def mean_of_logs(column: Tensor | None) -> Tensor | None:
+        return None if column is None else mean(column.double().exp()).clamp_min(1e-300).log()
+
+    posterior = mean_of_logs(scores.log_posterior)
+    first = torch.cat([torch.zeros(1, dtype=torch.long), windows.cumsum(0)[:-1]])
+    greedy = scores.greedy
+    if greedy is not None and posterior is not None:
+        greedy = torch.where(windows == 1, greedy[first], posterior.argmax(dim=1))
+    logits = None if scores.class_logits is None else mean_of_logs(scores.class_logits.double().log_softmax(dim=1))
+    value = None if scores.value is None else mean(scores.value)
+    return Scores(posterior, mean_of_logs(scores.log_mass), greedy, logits, value)
 
 
 def _joined(column: tuple[Tensor | None, ...], back: Tensor) -> Tensor | None:

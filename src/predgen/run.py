@@ -15,6 +15,7 @@ from predgen.answers.spaces import LabelSet, NumberGrid, space_from_json
 from predgen.answers.tables import AnswerTable
 from predgen.answers.trie import build_trie
 from predgen.config import config_from_dict
+from predgen.data.objects import RowsInMemory, table_of
 from predgen.data.prompts import PromptEncoder
 from predgen.data.templates import render, template_fields
 from predgen.decoding.decide import decisions_for, number_decisions
@@ -31,7 +32,7 @@ from predgen.metrics import baseline_metrics
 from predgen.model.build import Setting, build_method, build_writer
 from predgen.model.outputs import Scores
 from predgen.peft_methods import peft_method
-from predgen.prediction import Prediction, RowError, label_predictions, number_predictions, score_prompts
+from predgen.prediction import Prediction, RowError, label_predictions, number_predictions, score_rows
 from predgen.training.run_folder import DIRECTOR, RunRecord, read_record
 
 if TYPE_CHECKING:
@@ -93,13 +94,13 @@ class Run:
 
     def score(self, bodies: Sequence[str], progress: Progress = _silent) -> Scores:
         """Scores rendered rows, from their prompts alone."""
-        return score_prompts(self.method, [self.encoder(body).ids for body in bodies], self.batch_size, progress)
+        return score_rows(self.method, self.encoder.rows(bodies), self.batch_size, progress)
 
-    def predict(self, rows: Sequence[Row], progress: Progress = _silent) -> list[Prediction]:
+    def predict(self, rows: Sequence[Row] | RowsInMemory, progress: Progress = _silent) -> list[Prediction]:
         """Predicts rows under the run's default decision.
 
         Args:
-            rows: Texts, or mappings of the template's columns.
+            rows: Texts, or mappings of the template's columns, or a DataFrame or Dataset that has them.
             progress: Called with the number of rows done after each pass.
 
         Returns:
@@ -112,7 +113,10 @@ class Run:
             raise DataError("predict() was given one text.", "It takes a sequence of rows.", "Put it in a list.")
         bodies: dict[int, str] = {}
         predictions: dict[int, Prediction] = {}
-        for number, row in enumerate(rows):
+        given = table_of(rows).good_rows if hasattr(rows, "columns") or hasattr(rows, "column_names") else rows
+        count = 0
+        for number, row in enumerate(given):
+            count += 1
             try:
                 bodies[number] = self.body(row)
             except PredgenError as problem:
@@ -121,7 +125,7 @@ class Run:
             scores = self.score(list(bodies.values()), progress)
             decided = self.decide(scores, list(bodies))
             predictions.update({prediction.row: prediction for prediction in decided})
-        return [predictions[number] for number in range(len(rows))]
+        return [predictions[number] for number in range(count)]
 
     def decide(self, scores: Scores, rows: Sequence[int]) -> Sequence[Prediction]:
         """Scores → typed predictions under the run's default decision; `rows` are their input positions."""
@@ -170,7 +174,7 @@ class Run:
         if isinstance(self.space, NumberGrid) and scores.log_posterior is None:
             decided = number_decisions(scores, self.space, self.reader_name)[self.record.decision]
             interval = head_coverage(decided.values.tolist(), self.record.radius, truth)
-        prompts = [self.encoder(body).ids for body in bodies]
+        prompts = self.encoder.rows(bodies).prompts
         return Evaluation(
             rows=len(bodies),
             decision=self.record.decision,
@@ -234,5 +238,5 @@ def load(path: str | Path, batch_size: int = 32, trust_remote_code: bool = False
         for name, tensor in director.items():
             own[name].copy_(tensor)
     method.eval().to("cuda" if torch.cuda.is_available() else "cpu")
-    encoder = PromptEncoder(tokenizer, config.prompt.cue, record.max_tokens)
+    encoder = PromptEncoder(tokenizer, config.prompt.cue, record.max_tokens, config.prompt.long)
     return Run(record, method, space, encoder, tokenizer, batch_size)

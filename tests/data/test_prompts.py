@@ -31,3 +31,24 @@ def test_a_long_text_loses_its_end_and_keeps_the_cue(tokenizer: PreTrainedTokeni
 def test_a_context_without_room_is_refused(byte_level: PreTrainedTokenizerFast) -> None:
     with pytest.raises(ConfigError, match="no room for a text"):
         PromptEncoder(byte_level, CUE, 3)
+
+
+def test_what_is_kept_of_a_long_text(byte_level: PreTrainedTokenizerFast) -> None:
+    text = "".join(str(number % 10) for number in range(30))  # a token a digit
+    cue = PromptEncoder(byte_level, CUE, 100)("").ids
+    room = 8
+
+    def kept(long: str) -> list[str]:
+        parts = PromptEncoder(byte_level, CUE, room + len(cue), long).parts(text)
+        assert all(part.ids[-len(cue) :] == cue for part in parts)
+        return [decode(byte_level, part.ids[: -len(cue)]) for part in parts]
+
+    assert kept("head") == ["01234567"]
+    assert kept("tail") == ["23456789"]
+    assert kept("head-tail") == ["01236789"]
+    windows = kept("windows")
+    assert windows == ["01234567", "67890123", "23456789", "89012345", "23456789"]
+    rows = PromptEncoder(byte_level, CUE, room + len(cue), "windows").rows([text, "7", text])
+    assert rows.rows == [0] * 5 + [1] + [2] * 5
+    assert rows.cut == [0, 0, 0]
+    assert PromptEncoder(byte_level, CUE, room + len(cue), "tail").rows(["7", text]).cut == [0, 22]

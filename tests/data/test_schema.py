@@ -6,7 +6,7 @@ import pytest
 
 from predgen.config import load_config
 from predgen.data.schema import decide_schema, read_targets
-from predgen.data.sources import Table
+from predgen.data.table import Table
 from predgen.errors import DataError
 
 

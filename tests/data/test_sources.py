@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from predgen.data.sources import SOURCES, BadRow, read_table
+from predgen.data.sources import SOURCES, read_table
+from predgen.data.table import BadRow
 from predgen.errors import DataError
 
 

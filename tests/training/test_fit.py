@@ -15,8 +15,9 @@ from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokeni
 import predgen
 from predgen.config import load_config
 from predgen.data.batches import pad_prompts
+from predgen.data.prompts import EncodedRows
 from predgen.errors import ConfigError, ModelError, PredgenError, RunFolderError
-from predgen.prediction import LabelPrediction, NumberPrediction, RowError, score_prompts
+from predgen.prediction import LabelPrediction, NumberPrediction, RowError, score_prompts, score_rows
 from predgen.training import fit as fit_module
 from predgen.training.fit import Fitted, fit
 
@@ -191,14 +192,14 @@ def test_the_gold_answer_cannot_reach_the_evaluation(
     """Everything the models read while dev is scored is the dev prompts; shuffled targets change no score."""
     seen: list[list[list[int]]] = []
 
-    def spy(method: torch.nn.Module, prompts: list[list[int]], batch_size: int) -> object:
-        seen.append([list(prompt) for prompt in prompts])
-        return score_prompts(method, prompts, batch_size)
+    def spy(method: torch.nn.Module, encoded: EncodedRows, batch_size: int) -> object:
+        seen.append([list(prompt) for prompt in encoded.prompts])
+        return score_rows(method, encoded, batch_size)
 
-    monkeypatch.setattr(fit_module, "score_prompts", spy)
+    monkeypatch.setattr(fit_module, "score_rows", spy)
     run = fitted("predgen", "regression", "train.seed=77")
     decode = run.run.tokenizer.decode
-    assert len(seen) == 4  # the estimate beforehand, and one an evaluation
+    assert len(seen) == 3
     for prompt in seen[0]:
         text = decode(prompt)
         assert text.startswith("The film") and text.endswith("\nAnswer:")

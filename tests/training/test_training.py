@@ -211,3 +211,37 @@ def test_tensorboard_gets_what_the_log_gets(settings: list[str]) -> None:
 def test_an_unknown_tracker_is_refused(settings: list[str]) -> None:
     with pytest.raises(ConfigError, match=r"report_to.*'tensorbord'.*tensorboard"):
         quiet_fit([*settings, "train.report_to=[tensorbord]"])
+
+
+@pytest.mark.parametrize("method", ["predgen", "predictor"])
+@pytest.mark.parametrize("long", ["tail", "head-tail", "windows"])
+def test_long_texts_fit_and_reload(settings: list[str], long: str, method: str) -> None:
+    settings = [*settings, f"method={method}", "prompt.max_tokens=8", f"prompt.long={long}"]
+    said: list[str] = []
+    run = fit(load_config(assignments=settings), say=said.append)
+    assert any(("windows of 8 tokens" if long == "windows" else f"the {long} of their texts") in line for line in said)
+    loaded = predgen.load(run.folder)
+    assert loaded.predict(TEXTS) == run.run.predict(TEXTS)
+    assert run.metrics["test"]["rows"] == 10
+
+
+def test_rows_in_memory_fit_and_predict(settings: list[str], rows: list[dict[str, object]]) -> None:
+    import pandas
+
+    frame = pandas.DataFrame(rows)
+    config = load_config(assignments=["data.source=null" if s.startswith("data.source") else s for s in settings])
+    run = fit(config, say=lambda line: None, data=frame[:30], dev=frame[30:40], test=iter(rows[40:]))
+    assert run.metrics["test"]["rows"] == 8
+    assert run.run.predict(frame[["text"]][:3]) == run.run.predict([str(row["text"]) for row in rows[:3]])
+
+
+def test_doubles_across_splits_and_strange_dev_rows_are_said(
+    settings: list[str], rows: list[dict[str, object]], tmp_path: Path
+) -> None:
+    dev = [rows[0], {**rows[1], "text": "new", "rating": 9.5}]
+    said: list[str] = []
+    fit(load_config(assignments=settings), say=said.append, dev=dev)
+    assert any(line.startswith("1 dev rows have targets outside the grid") for line in said)
+    assert any("of 2 dev rows have the very text of a" in line for line in said)
+    with pytest.raises(DataError, match=r"label that the training rows lack.*'awful'"):
+        fit(load_config(assignments=[*settings, "data.target=label"]), dev=[{**rows[0], "label": "awful"}])

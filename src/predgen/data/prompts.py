@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from predgen.config import LongText
 from predgen.data.tokens import encode, ids_behind
 from predgen.errors import ConfigError
 
@@ -15,28 +17,38 @@ class EncodedPrompt(NamedTuple):
     """A prompt as tokens."""
 
     ids: list[int]  # special tokens the model wants in front, the body, the cue
-    cut: int  # body tokens that did not fit and were left out, from the body's end
+    cut: int  # body tokens that did not fit and were left out
+
+
+class EncodedRows(NamedTuple):
+    """The prompts of some rows; more than one a row where long texts are read in windows."""
+
+    prompts: list[list[int]]
+    rows: list[int]  # which row each prompt belongs to, ascending
+    cut: list[int]  # of each row, how many tokens were left out
 
 
 class PromptEncoder:
     r"""Turns bodies into prompts that all end in the same cue tokens.
 
     Body and cue are tokenised apart, so that the answer always stands behind the very same tokens, and so that a body
-    that is too long loses its own end and never the cue.
+    that is too long loses tokens of its own and never the cue.
 
     Args:
         tokenizer: The writer's tokenizer.
         cue: Ends every prompt, e.g. ``"\nAnswer:"``. No blank at its end: most tokenizers write the space before a
             word inside the word's first token.
         max_tokens: Longest prompt, in tokens, cue included.
+        long: What is kept of a body that is longer: "head", "tail", "head-tail" (half of each, with nothing between),
+            or "windows": all of it, in prompts that overlap by a quarter.
 
     Raises:
         ConfigError: If the cue alone does not fit.
         AnswerError: If the tokenizer cannot write the cue behind a text.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, cue: str, max_tokens: int) -> None:
-        self._tokenizer = tokenizer
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, cue: str, max_tokens: int, long: LongText = "head") -> None:
+        self._tokenizer, self._long = tokenizer, long
         self._cue = ids_behind(tokenizer, "", cue)
         self._start = _special_tokens_in_front(tokenizer)
         self.max_tokens = max_tokens
@@ -48,9 +60,39 @@ class PromptEncoder:
             )
 
     def __call__(self, body: str) -> EncodedPrompt:
-        """Encodes one rendered row."""
+        """Encodes one rendered row as one prompt; of windows the first."""
+        return self.parts(body)[0]
+
+    def parts(self, body: str) -> list[EncodedPrompt]:
+        """Encodes one rendered row as all of its prompts."""
         ids = encode(self._tokenizer, body)
-        return EncodedPrompt([*self._start, *ids[: self._room], *self._cue], max(0, len(ids) - self._room))
+        kept = self._kept(ids)
+        cut = 0 if self._long == "windows" else max(0, len(ids) - self._room)
+        return [EncodedPrompt([*self._start, *part, *self._cue], cut) for part in kept]
+
+    def rows(self, bodies: Sequence[str]) -> EncodedRows:
+        """Encodes rendered rows."""
+        each = [self.parts(body) for body in bodies]
+        return EncodedRows(
+            prompts=[part.ids for parts in each for part in parts],
+            rows=[row for row, parts in enumerate(each) for _ in parts],
+            cut=[parts[0].cut for parts in each],
+        )
+
+    def _kept(self, ids: list[int]) -> list[list[int]]:
+        if len(ids) <= self._room:
+            return [ids]
+        if self._long == "head":
+            return [ids[: self._room]]
+        if self._long == "tail":
+            return [ids[-self._room :]]
+        if self._long == "head-tail":
+            tail = self._room // 2
+            return [[*ids[: self._room - tail], *ids[len(ids) - tail :]]]
+        step = max(1, self._room * 3 // 4)
+        starts = range(0, len(ids) - self._room + step, step)
+        # The last window ends where the text does, so that it is as full as the others.
+        return [ids[min(start, len(ids) - self._room) :][: self._room] for start in starts]
 
 
 def _special_tokens_in_front(tokenizer: PreTrainedTokenizerBase) -> list[int]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from predgen.config import RunConfig, Task
-from predgen.data.sources import Table
+from predgen.data.table import Table
 from predgen.data.targets import is_number, label_of, missing, number_of
 from predgen.data.templates import template_fields
 from predgen.errors import DataError, nearest

@@ -1,4 +1,4 @@
-"""Rows in: csv, tsv and JSON-lines files, or a data set known by name."""
+"""Rows in: files, data sets known by name, and rows that are in memory."""
 
 from __future__ import annotations
 
@@ -8,54 +8,14 @@ import hashlib
 import io
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
+from predgen.data.objects import RowsInMemory, fingerprint_of, read_parquet, read_saved_dataset, table_of
+from predgen.data.table import BadRow, Row, Table
 from predgen.data.vader import REQUIREMENT, load_vader
+from predgen.downloads import sha256_of
 from predgen.errors import DataError, nearest
-
-Row = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class BadRow:
-    """A row that could not be read.
-
-    Args:
-        number: Position among the rows, from 0.
-        reason: What is wrong, with the line of the file.
-    """
-
-    number: int
-    reason: str
-
-
-@dataclass(frozen=True)
-class Table:
-    """Rows of one source.
-
-    Args:
-        name: As the user wrote it.
-        rows: In order; bad ones only where they were asked to be kept.
-        columns: Names, in order of first appearance.
-        fingerprint: SHA-256 of the file, or of a named source's rows.
-        text_column: What a named source offers as text; None for files.
-        target_column: What it offers as target; None for files.
-    """
-
-    name: str
-    rows: list[Row | BadRow]
-    columns: tuple[str, ...]
-    fingerprint: str
-    text_column: str | None = None
-    target_column: str | None = None
-
-    @cached_property
-    def good_rows(self) -> list[Row]:
-        """The rows that could be read."""
-        return [row for row in self.rows if not isinstance(row, BadRow)]
 
 
 @dataclass(frozen=True)
@@ -97,23 +57,29 @@ SOURCES: dict[str, NamedSource] = {
     )
 }
 
-_EXTENSIONS = (".csv", ".tsv", ".jsonl", ".ndjson")
+_EXTENSIONS = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
 
 
-def read_table(source: str | Path, keep_bad: bool = False) -> Table:
+def read_table(source: str | Path | RowsInMemory, keep_bad: bool = False, limit: int | None = None) -> Table:
     """Reads all rows of a source.
 
     Args:
-        source: A csv, tsv, jsonl or ndjson file (each also gzipped, ``.gz``), or the name of a known data set. A file
-            that exists wins over a name.
+        source: A csv, tsv, jsonl or ndjson file (each also gzipped, ``.gz``), a parquet file, a folder that
+            ``Dataset.save_to_disk`` wrote, or the name of a known data set. What exists wins over a name. Or rows in
+            memory, as `table_of` takes them.
         keep_bad: Whether a malformed row becomes a `BadRow` instead of an error.
+        limit: As `table_of` takes it.
 
     Raises:
         DataError: If there is no such file or name, or the file is empty, malformed, or of an unknown kind.
     """
+    if not isinstance(source, str | Path):
+        return table_of(source, limit)
     path = Path(source).expanduser()
     if path.is_dir():
-        raise DataError(f"{source} is a folder.", f"Expected a file: {', '.join(_EXTENSIONS)}.")
+        if not any((path / name).exists() for name in ("state.json", "dataset_dict.json")):
+            raise DataError(f"{source} is a folder.", f"Expected a file ({', '.join(_EXTENSIONS)}) or a saved dataset.")
+        return replace(read_saved_dataset(path), name=str(source))
     if not path.exists():
         if str(source) not in SOURCES:
             raise DataError(f"There is no file {source}, and no data set of that name:", nearest(str(source), SOURCES))
@@ -123,6 +89,8 @@ def read_table(source: str | Path, keep_bad: bool = False) -> Table:
         raise DataError(
             f"{source} ends in {kind or 'nothing'!r}.", f"Expected {', '.join(_EXTENSIONS)}, or one of them with .gz."
         )
+    if kind == ".parquet":
+        return replace(table_of(read_parquet(path)), name=str(source), fingerprint=sha256_of(path))
     content, text = _read_text(path)
     if not text.strip():
         raise DataError(f"{source} is empty.", "Expected at least one row.")
@@ -143,8 +111,7 @@ def read_table(source: str | Path, keep_bad: bool = False) -> Table:
 
 def _named_table(source: NamedSource) -> Table:
     rows = source.load(source.name)
-    fingerprint = hashlib.sha256(json.dumps(rows, ensure_ascii=False).encode()).hexdigest()
-    return Table(source.name, [*rows], tuple(rows[0]), fingerprint, source.text_column, source.target_column)
+    return Table(source.name, [*rows], tuple(rows[0]), fingerprint_of(rows), source.text_column, source.target_column)
 
 
 def _read_text(path: Path) -> tuple[bytes, str]:

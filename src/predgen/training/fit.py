@@ -22,9 +22,10 @@ from predgen import __version__
 from predgen.answers.spaces import LabelSet, NumberGrid
 from predgen.answers.tables import AnswerTable
 from predgen.answers.trie import build_trie
-from predgen.config import RunConfig, Scoring, Task
+from predgen.config import LongText, RunConfig, Scoring, Task
 from predgen.data.batches import TrainingRow
-from predgen.data.prompts import PromptEncoder
+from predgen.data.objects import RowsInMemory
+from predgen.data.prompts import EncodedRows, PromptEncoder
 from predgen.decoding.check import choose_scoring, windows_branch
 from predgen.decoding.decide import number_decisions, residual_radius
 from predgen.errors import ConfigError, Interrupted
@@ -35,14 +36,14 @@ from predgen.model.build import Setting, build_method, build_writer, check_direc
 from predgen.model.outputs import Scores
 from predgen.model.writer import context_length
 from predgen.peft_methods import PeftMethod, peft_method
-from predgen.prediction import score_prompts
+from predgen.prediction import score_prompts, score_rows
 from predgen.run import Run, load
 from predgen.training.card import write_card
 from predgen.training.checkpoints import step_of
 from predgen.training.dev_result import DevResult
 from predgen.training.estimate import Estimate, estimate, seconds_of
 from predgen.training.guards import StopOnSignal, TimeBudget
-from predgen.training.prepare import Examples, Prepared, Say, prepare
+from predgen.training.prepare import Examples, GivenRows, Prepared, Say, prepare
 from predgen.training.progress import MetricsLog, ProgressBar
 from predgen.training.results import draw_figures, write_splits
 from predgen.training.resume import can_go_on, checkpoint_to_go_on_from, cut_log, stored_steps
@@ -88,7 +89,7 @@ class _Bench:
     base: Base
     table: AnswerTable
     encoder: PromptEncoder
-    prompts: dict[str, list[list[int]]]
+    prompts: dict[str, EncodedRows]
     scoring: Scoring
 
 
@@ -100,6 +101,9 @@ def fit(
     resume: bool = False,
     accept_changes: bool = False,
     start_from: str | Path | None = None,
+    data: RowsInMemory | None = None,
+    dev: RowsInMemory | None = None,
+    test: RowsInMemory | None = None,
 ) -> Fitted:
     """Trains a method and writes its run folder.
 
@@ -111,6 +115,9 @@ def fit(
         resume: Go on with the stopped run in the output folder; start one where there is none.
         accept_changes: With `resume`: go on even if settings or rows have changed since.
         start_from: A finished run whose weights are the start; the settings must fit it (see `continued`).
+        data: Rows to fit on instead of `data.source`: a DataFrame, a `datasets` Dataset, or any iterable of mappings.
+        dev: Rows to select on instead of `data.dev`, likewise.
+        test: Rows to report on instead of `data.eval`, likewise.
 
     Raises:
         PredgenError: If settings, data, model or output folder cannot be used; nothing that was there is lost.
@@ -124,12 +131,12 @@ def fit(
     budget = None if config.train.time_budget is None else seconds_of(config.train.time_budget)
     if start_from is not None:
         config = continued(config, Path(start_from), say)
-    prepared = prepare(config, say)
+    prepared = prepare(config, say, GivenRows(data, dev, test))
     task = prepared.schema.task
     metric = config.train.metric or default_metric(task)
     check_metric(metric, task)
     check_director(config, task)
-    folder = Path(config.out or f"runs/{Path(config.data.source or '').stem}-{config.method}")
+    folder = Path(config.out or f"runs/{Path(prepared.train.source).stem}-{config.method}")
     config = _resolved(config, prepared, task, metric, folder)
     if resume and (folder / RECORD).exists():
         say(f"The run in {folder} is finished; nothing is left to do. (fit --from {folder} trains it on new rows)")
@@ -178,7 +185,7 @@ def fit(
     reader: str | None = method.reader_name  # type: ignore[assignment]
 
     def evaluate_dev() -> DevResult:
-        scores = score_prompts(method, bench.prompts["dev"], config.train.eval_batch_size)
+        scores = score_rows(method, bench.prompts["dev"], config.train.eval_batch_size)
         return DevResult(decision_metrics(scores, prepared.space, reader, prepared.dev.targets), metric, scores)
 
     transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
@@ -257,12 +264,16 @@ def _bench(config: RunConfig, prepared: Prepared, say: Say, trust_remote_code: b
     base = _load_base(config, say, trust_remote_code)
     table = AnswerTable(build_trie(prepared.space, base.tokenizer, config.prompt.cue))
     context = context_length(base.model, windows_branch(base.model)) - table.depth - 1
-    encoder = PromptEncoder(base.tokenizer, config.prompt.cue, min(config.prompt.max_tokens or context, context))
+    encoder = PromptEncoder(
+        base.tokenizer, config.prompt.cue, min(config.prompt.max_tokens or context, context), config.prompt.long
+    )
     prompts = {
-        name: _encode(encoder, examples, name, say)
+        name: _encode(encoder, examples, name, config.prompt.long, say)
         for name, examples in (("training", prepared.train), ("dev", prepared.dev), ("test", prepared.test))
     }
-    return _Bench(base, table, encoder, prompts, choose_scoring(base.model, table, prompts["training"][:2], say))
+    return _Bench(
+        base, table, encoder, prompts, choose_scoring(base.model, table, prompts["training"].prompts[:2], say)
+    )
 
 
 def _load_base(config: RunConfig, say: Say, trust_remote_code: bool) -> Base:
@@ -272,7 +283,7 @@ def _load_base(config: RunConfig, say: Say, trust_remote_code: bool) -> Base:
 
 
 def _estimate(method: nn.Module, rows: Sequence[TrainingRow], bench: _Bench, config: RunConfig) -> Estimate:
-    dev, size = bench.prompts["dev"], config.train.eval_batch_size
+    dev, size = bench.prompts["dev"].prompts, config.train.eval_batch_size
 
     def score_some_dev() -> float:
         started = time.perf_counter()
@@ -300,25 +311,33 @@ def _resolved(config: RunConfig, prepared: Prepared, task: Task, metric: str, fo
     )
 
 
-def _encode(encoder: PromptEncoder, examples: Examples, name: str, say: Say) -> list[list[int]]:
-    encoded = [encoder(body) for body in examples.bodies]
-    cut = [prompt.cut for prompt in encoded if prompt.cut]
+def _encode(encoder: PromptEncoder, examples: Examples, name: str, long: LongText, say: Say) -> EncodedRows:
+    encoded = encoder.rows(examples.bodies)
+    cut = [tokens for tokens in encoded.cut if tokens]
     if cut:
         say(
-            f"{len(cut)} of {len(encoded)} {name} prompts are longer than {encoder.max_tokens} tokens: the ends of "
-            f"their texts were cut, {max(cut)} tokens at most; the answer cue is kept. (prompt.max_tokens)"
+            f"{len(cut)} of {len(encoded.cut)} {name} prompts are longer than {encoder.max_tokens} tokens: the {long} "
+            f"of their texts is kept, at most {max(cut)} tokens are cut, and the answer cue stays. (prompt.max_tokens, "
+            "prompt.long)"
         )
-    return [prompt.ids for prompt in encoded]
+    if len(encoded.prompts) > len(encoded.cut):
+        say(
+            f"{len(encoded.cut)} {name} rows are read in {len(encoded.prompts)} windows of {encoder.max_tokens} tokens."
+        )
+    return encoded
 
 
-def _training_rows(config: RunConfig, prepared: Prepared, prompts: Sequence[list[int]]) -> list[TrainingRow]:
-    space = prepared.space
-    weights = row_weights(config.train.class_weights, space, prepared.train.targets, prepared.train.weights)
+def _training_rows(config: RunConfig, prepared: Prepared, encoded: EncodedRows) -> list[TrainingRow]:
+    """One for each prompt; the windows of a long text share its weight."""
+    space, targets = prepared.space, prepared.train.targets
+    weights = row_weights(config.train.class_weights, space, targets, prepared.train.weights)
+    windows = Counter(encoded.rows)
+    scale = len(encoded.prompts) / len(targets)  # the mean over prompts stays 1
     rows = []
-    for number, (ids, target) in enumerate(zip(prompts, prepared.train.targets, strict=True)):
-        answer = space.index(target)
-        value = float(target) if isinstance(space, NumberGrid) else float(answer)  # type: ignore[arg-type]
-        rows.append(TrainingRow(ids, answer, value, number, weights[number]))
+    for number, (ids, row) in enumerate(zip(encoded.prompts, encoded.rows, strict=True)):
+        answer = space.index(targets[row])
+        value = float(targets[row]) if isinstance(space, NumberGrid) else float(answer)
+        rows.append(TrainingRow(ids, answer, value, number, weights[row] / windows[row] * scale))
     return rows
 
 

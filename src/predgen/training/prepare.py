@@ -9,6 +9,7 @@ from predgen.answers.infer import infer_space
 from predgen.answers.spaces import LabelSet, NumberGrid
 from predgen.config import RunConfig
 from predgen.data.checks import duplicates_across, strange_targets, unseen_labels
+from predgen.data.objects import RowsInMemory
 from predgen.data.schema import Schema, decide_schema, read_targets, read_weights
 from predgen.data.sources import read_table
 from predgen.data.splits import sample_rows, split_rows
@@ -54,21 +55,46 @@ class Prepared:
     test: Examples
 
 
-def prepare(config: RunConfig, say: Say) -> Prepared:
+@dataclass(frozen=True)
+class GivenRows:
+    """Rows that are handed over instead of being named in the settings; each as `table_of` takes them.
+
+    Args:
+        source: What to fit on, and to take dev and test rows from where there are none of their own.
+        dev: To select on.
+        eval: To report on.
+    """
+
+    source: RowsInMemory | None = None
+    dev: RowsInMemory | None = None
+    eval: RowsInMemory | None = None
+
+
+def prepare(config: RunConfig, say: Say, given: GivenRows | None = None) -> Prepared:
     """Reads, decides, splits, renders; says each decision with its reason.
 
     Args:
-        config: The settings; `data.source` must be set.
+        config: The settings; `data.source` must be set unless rows are given.
         say: Takes one line at a time.
+        given: Rows in memory, which win over the sources that the settings name.
 
     Raises:
         ConfigError: If there is no source, or no dev rows to select on.
         DataError: If rows, columns or targets cannot be used.
         AnswerError: If no space fits the targets.
     """
-    if config.data.source is None:
+    given = given or GivenRows()
+    source, dev, test = (
+        named if rows is None else rows
+        for named, rows in (
+            (config.data.source, given.source),
+            (config.data.dev, given.dev),
+            (config.data.eval, given.eval),
+        )
+    )
+    if source is None:
         raise ConfigError("No data was named.", "Expected a file or a name that `predgen data` lists.")
-    table = read_table(config.data.source)
+    table = read_table(source, limit=config.data.max_rows)
     kept = sample_rows(len(table.good_rows), config.data.max_rows, config.data.split_seed)
     rows = [table.good_rows[number] for number in kept]
     schema = decide_schema(table, config)
@@ -83,8 +109,8 @@ def prepare(config: RunConfig, say: Say) -> Prepared:
         [str(target) for target in targets] if schema.task == "classification" else None,
         len(rows),
         config.data.train_size,
-        0 if config.data.dev else config.data.dev_size,
-        0 if config.data.eval else config.data.test_size,
+        config.data.dev_size if dev is None else 0,
+        config.data.test_size if test is None else 0,
         config.data.split_seed,
     )
 
@@ -93,7 +119,7 @@ def prepare(config: RunConfig, say: Say) -> Prepared:
             bodies=[render(schema.template, rows[position], kept[position]) for position in chosen],
             targets=[targets[position] for position in chosen],  # type: ignore[arg-type]  # all labels, or all numbers
             numbers=[kept[position] for position in chosen],
-            source=config.data.source or "",
+            source=table.name,
             fingerprint=table.fingerprint,
             weights=None if weights is None else [weights[position] for position in chosen],
         )
@@ -102,8 +128,8 @@ def prepare(config: RunConfig, say: Say) -> Prepared:
         schema=schema,
         space=space,
         train=part(split.train),
-        dev=_read_examples(config.data.dev, schema) if config.data.dev else part(split.dev),
-        test=_read_examples(config.data.eval, schema) if config.data.eval else part(split.test),
+        dev=part(split.dev) if dev is None else _read_examples(dev, schema),
+        test=part(split.test) if test is None else _read_examples(test, schema),
     )
     if not len(prepared.train) or not len(prepared.dev):
         raise ConfigError(
@@ -134,13 +160,13 @@ def _look_over(prepared: Prepared, say: Say) -> None:
         say(line)
 
 
-def _read_examples(source: str, schema: Schema) -> Examples:
+def _read_examples(source: str | RowsInMemory, schema: Schema) -> Examples:
     table = read_table(source)
     rows = table.good_rows
     return Examples(
         bodies=[render(schema.template, row, number) for number, row in enumerate(rows)],
         targets=read_targets(rows, schema.target, schema.task),
         numbers=list(range(len(rows))),
-        source=source,
+        source=table.name,
         fingerprint=table.fingerprint,
     )

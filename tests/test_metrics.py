@@ -11,7 +11,9 @@ from predgen.metrics import (
     better,
     check_metric,
     classification_metrics,
+    crps,
     interval_metrics,
+    quadratic_kappa,
     regression_metrics,
 )
 
@@ -83,4 +85,33 @@ def test_nan_loses_to_any_number() -> None:
 
 def test_a_metric_of_the_other_task_is_refused() -> None:
     with pytest.raises(ConfigError, match="accuracy, ece, log_loss, macro_f1"):
-        check_metric("mae", "classification")
+        check_metric("mae", "classification", ["a"])
+
+
+def test_chance_corrected_metrics_by_hand() -> None:
+    probabilities = np.full((6, 2), 0.5)
+    truth, predicted = ["a"] * 4 + ["b"] * 2, ["a", "a", "a", "b", "b", "a"]
+    scores = classification_metrics(truth, predicted, probabilities, ["a", "b"])
+    assert scores["balanced_accuracy"] == pytest.approx((3 / 4 + 1 / 2) / 2)
+    # a positive: TP 3, FN 1, FP 1, TN 1 → (3·1 − 1·1) / √(4·4·2·2)
+    assert scores["mcc"] == pytest.approx(2 / 8)
+    assert math.isnan(scores["quadratic_kappa"])
+
+
+def test_quadratic_kappa_is_scikit_learns() -> None:
+    from sklearn.metrics import cohen_kappa_score
+
+    chance = np.random.default_rng(0)
+    truth, predicted = (chance.integers(1, 6, 200) for _ in range(2))
+    predicted = np.where(chance.random(200) < 0.6, truth, predicted)
+    ours = quadratic_kappa([str(value) for value in truth], [str(value) for value in predicted])
+    assert ours == pytest.approx(cohen_kappa_score(truth, predicted, weights="quadratic"))
+    assert math.isnan(quadratic_kappa(["3", "3"], ["3", "3"]))
+
+
+def test_crps_by_hand_and_by_its_integral() -> None:
+    values = np.array([0.0, 1.0, 3.0])
+    assert crps([1.0], np.array([[0.0, 0.0, 1.0]]), values) == pytest.approx(2.0)  # without spread: the absolute error
+    probabilities = np.array([[0.2, 0.5, 0.3]])
+    # ∫ (F(x) − 1{x ≥ 2})² dx = 0.2² · 1 + 0.7² · 1 + 0.3² · 1
+    assert crps([2.0], probabilities, values) == pytest.approx(0.04 + 0.49 + 0.09)

@@ -189,6 +189,62 @@ def evaluate(
 
 
 @app.command()
+def compare(
+    runs: Annotated[list[str], typer.Argument(help="Two or more run folders, then DATA.")],
+    metric: Annotated[
+        str | None, typer.Option(help="What to compare by; else what the first run was selected by.")
+    ] = None,
+    split: Annotated[str, typer.Option(help="As for evaluate.")] = "auto",
+    resamples: Annotated[int, typer.Option(help="Of the bootstrap.")] = 2000,
+    seed: Annotated[int, typer.Option(help="Of the bootstrap.")] = 0,
+    out_folder: Annotated[str, typer.Option("--out", help="Where the picture and the numbers go.")] = "runs/comparison",
+    batch_size: Annotated[int, typer.Option(help="Rows a pass.")] = 32,
+    trust_remote_code: TrustRemoteCode = False,
+) -> None:
+    """Compare runs on the same rows, by a paired bootstrap: predgen compare RUN RUN … DATA."""
+    from predgen.compare import compare as compare_runs
+    from predgen.figures import comparison_of_runs
+    from predgen.run import load
+    from predgen.training.run_folder import write_json
+
+    *folders, data = runs
+    target = _writable(str(Path(out_folder) / "comparison.json"))
+    comparison = compare_runs(
+        [Path(folder) for folder in folders],
+        lambda folder: load(folder, batch_size, trust_remote_code),
+        data,
+        metric,
+        split,
+        resamples,
+        seed,
+    )
+    shown = Table("run", "method", "decision", comparison.metric, "95%", "difference", "95%", "p")
+    for run in comparison.runs:
+        first = run.p is None
+        shown.add_row(
+            run.run,
+            run.method,
+            run.decision,
+            f"{run.value:.4f}",
+            f"{run.low:.4f} – {run.high:.4f}",
+            "" if first else f"{run.difference:+.4f}",
+            "" if first else f"{run.difference_low:+.4f} – {run.difference_high:+.4f}",
+            "" if run.p is None else f"{run.p:.3f}",
+        )
+    out.print(shown)
+    _say(
+        f"{comparison.rows} rows, {comparison.resamples} paired resamples, seed {comparison.seed}; differences are to "
+        "the first run. Training chance is not in these intervals: compare several seeds."
+    )
+    for note in comparison.notes:
+        _say(note)
+    write_json(target, comparison.to_json())
+    picture = target.with_name("comparison.png")
+    comparison_of_runs(comparison.to_json(), picture)
+    _say(f"Picture: {picture}")
+
+
+@app.command()
 def show(run: Annotated[str, typer.Argument(help="A run folder.")]) -> None:
     """What was trained on what, how, and how well."""
     from predgen.training.run_folder import FIGURES, METRICS, read_json, read_record
@@ -261,6 +317,10 @@ def _print_evaluation(evaluation: dict[str, Any], title: str) -> None:
     if evaluation["interval"]:
         interval = evaluation["interval"]
         notes.append(f"90% intervals hold {interval['coverage']:.1%} of the rows, mean width {interval['width']:.3g}")
+        if "crps" in interval:
+            notes.append(
+                f"the posterior's CRPS, to be set beside the MAE of a single number, is {interval['crps']:.4f}"
+            )
     if evaluation["outside_space"] is not None:
         notes.append(f"unconstrained greedy text lies outside the space in {evaluation['outside_space']:.1%} of rows")
     for note in [*notes, *evaluation["notes"]]:

@@ -46,18 +46,28 @@ def evaluate_source(
     if split not in SPLIT_NAMES:
         raise DataError(f"Unknown split {split!r}:", nearest(split, SPLIT_NAMES))
     table = read_table(source)
-    numbers, note = _choose(folder, table, split)
+    numbers, note = choose_rows(folder, table, split)
     if note:
         say(note)
     run = load_run()
     rows = [table.good_rows[number] for number in numbers]
-    truth = read_targets(rows, _target(run, table), run.record.task)
+    truth = read_targets(rows, target_column(run, table), run.record.task)
     if not isinstance(run.space, NumberGrid):
         _refuse_unknown_labels(run, [str(label) for label in truth], numbers)
     return replace(run.evaluate(rows, truth, progress), notes=[note] if note else [])
 
 
-def _choose(folder: Path, table: Table, split: str) -> tuple[list[int], str]:
+def choose_rows(folder: Path, table: Table, split: str) -> tuple[list[int], str]:
+    """Which rows of a table a run may be scored on, and what a reader should know of them.
+
+    Args:
+        folder: The run folder.
+        table: The rows.
+        split: One of `SPLIT_NAMES`.
+
+    Raises:
+        DataError: If the run keeps no such rows of this table.
+    """
     splits = read_json(folder, SPLITS)
     everything = list(range(len(table.good_rows)))
     mine = {name: part for name, part in splits.items() if part["fingerprint"] == table.fingerprint}
@@ -82,7 +92,12 @@ def _choose(folder: Path, table: Table, split: str) -> tuple[list[int], str]:
     )
 
 
-def _target(run: Run, table: Table) -> str:
+def target_column(run: Run, table: Table) -> str:
+    """The column that holds a run's target.
+
+    Raises:
+        DataError: If the table lacks it.
+    """
     target = run.record.target
     if target is None or target not in table.columns:
         raise DataError(

@@ -12,8 +12,14 @@ from torch import nn
 from predgen.answers.spaces import LabelSet, NumberGrid
 from predgen.data.batches import pad_prompts
 from predgen.data.tokens import decode
-from predgen.decoding.decide import class_decisions, number_decisions, number_distribution
-from predgen.metrics import classification_metrics, interval_metrics, regression_metrics
+from predgen.decoding.decide import (
+    class_decisions,
+    grid_quantile,
+    number_decisions,
+    number_distribution,
+    posterior_probabilities,
+)
+from predgen.metrics import classification_metrics, crps, interval_metrics, regression_metrics
 from predgen.model.outputs import Method, Scores
 
 Targets = Sequence[str] | Sequence[float]
@@ -28,7 +34,7 @@ class Evaluation:
         decision: The run's default decision.
         decisions: Decision name → metric name → value.
         baseline: Constant prediction's name → metric name → value.
-        interval: Coverage and width of the 90% intervals (numbers; else empty).
+        interval: Coverage and width of the 90% intervals, and the posterior's CRPS (numbers; else empty).
         outside_space: Share of rows whose unconstrained greedy text is no answer of the space; None without a writer.
         notes: What a reader should know of these rows.
     """
@@ -72,13 +78,34 @@ def decision_metrics(
 
 
 def posterior_coverage(scores: Scores, space: LabelSet | NumberGrid, truth: Targets) -> dict[str, float]:
-    """Coverage and mean width of the posterior's 90% intervals; empty where there are none."""
+    """Coverage and mean width of the posterior's 90% intervals, and its CRPS; empty where there is none."""
     if not isinstance(space, NumberGrid):
         return {}
     posterior = number_distribution(scores, space)
     if posterior is None:
         return {}
-    return interval_metrics([float(value) for value in truth], posterior.low.tolist(), posterior.high.tolist())
+    wanted = [float(value) for value in truth]
+    found = interval_metrics(wanted, posterior.low.tolist(), posterior.high.tolist())
+    return {**found, "crps": crps(wanted, posterior_probabilities(scores), np.array(space.values))}
+
+
+def interval_coverages(
+    scores: Scores, grid: NumberGrid, truth: Sequence[float], levels: Sequence[float]
+) -> list[float]:
+    """The share of rows within the posterior's central interval of each level.
+
+    Args:
+        scores: Of N rows, with a posterior.
+        grid: The numbers.
+        truth: N targets.
+        levels: In (0, 1).
+    """
+    posterior, values, wanted = posterior_probabilities(scores), np.array(grid.values), np.asarray(truth)
+    shares = []
+    for level in levels:
+        low, high = (grid_quantile(posterior, values, (1 + side * level) / 2) for side in (-1, 1))
+        shares.append(float(((wanted >= low) & (wanted <= high)).mean()))
+    return shares
 
 
 def head_coverage(values: Sequence[float], radius: float, truth: Targets) -> dict[str, float]:

@@ -106,6 +106,68 @@ def _mark_best(axes: Axes, dev: Records) -> None:
     )
 
 
+def comparison_of_runs(comparison: Mapping[str, Any], path: Path) -> None:
+    """Each run's metric with its interval, and each difference to the first run with its own.
+
+    Args:
+        comparison: What `Comparison.to_json` gives.
+        path: The PNG.
+    """
+    runs = comparison["runs"]
+    names = [f"{Path(run['run']).name}\n{run['method']}, {run['decision']}" for run in runs]
+    title = METRICS[comparison["metric"]].title
+    figure = _figure(9.0, 1.4 + 0.55 * len(runs))
+    panels = (
+        ("value", "low", "high", runs, names, f"{title}, {comparison['rows']} rows"),
+        (
+            "difference",
+            "difference_low",
+            "difference_high",
+            runs[1:],
+            names[1:],
+            f"difference to {Path(runs[0]['run']).name}",
+        ),
+    )
+    for place, (value, low, high, shown, labels, heading) in enumerate(panels, start=1):
+        axes = figure.add_subplot(1, 2, place)
+        for height, run in enumerate(shown):
+            sure = value == "difference" and (run[low] > 0 or run[high] < 0)
+            colour = RED if sure else BLUE
+            axes.plot([run[low], run[high]], [height, height], color=colour, linewidth=2)
+            axes.plot(run[value], height, "o", color=colour)
+        axes.set_yticks(range(len(shown)), labels, fontsize=8)
+        axes.set_ylim(len(shown) - 0.5, -0.5)
+        if value == "difference":
+            axes.axvline(0, color=BLACK, linewidth=0.8)
+        _dress(axes, heading, "95% bootstrap interval", "")
+    _write(figure, path)
+
+
+def reliability(
+    expected: Sequence[float], observed: Sequence[float], counts: Sequence[int], kind: str, path: Path
+) -> None:
+    """What was claimed against what came true; on the diagonal the two are one.
+
+    Args:
+        expected: Claimed confidence, or claimed coverage, of each point.
+        observed: The share that was right, or within.
+        counts: Rows behind each point.
+        kind: "confidence" or "interval level".
+        path: The PNG.
+    """
+    figure = _figure(4.2, 4.0)
+    axes = figure.add_subplot()
+    axes.plot([0, 1], [0, 1], color=BLACK, linewidth=0.8, linestyle="--")
+    axes.plot(expected, observed, color=BLUE, linewidth=1.6)
+    most = max(counts)
+    axes.scatter(expected, observed, s=[20 + 120 * count / most for count in counts], color=BLUE, alpha=0.7)
+    axes.set_xlim(0, 1)
+    axes.set_ylim(0, 1)
+    found = "accuracy" if kind == "confidence" else "share of rows within"
+    _dress(axes, f"reliability, {sum(counts) if kind == 'confidence' else most} rows", kind, found)
+    _write(figure, path)
+
+
 def confusion_matrix(
     truth: Sequence[str], predicted: Sequence[str], labels: Sequence[str], title: str, path: Path
 ) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from predgen.config import Task
+from predgen.data.targets import is_number
 from predgen.errors import ConfigError, nearest
 
 Floats = NDArray[np.float64]
@@ -39,6 +40,9 @@ METRICS: dict[str, Metric] = {
     for metric in (
         Metric("accuracy", "classification", True, "accuracy"),
         Metric("macro_f1", "classification", True, "macro F1"),
+        Metric("balanced_accuracy", "classification", True, "balanced accuracy"),
+        Metric("mcc", "classification", True, "Matthews correlation"),
+        Metric("quadratic_kappa", "classification", True, "quadratic weighted kappa"),
         Metric("log_loss", "classification", False, "log loss (nats)"),
         Metric("ece", "classification", False, "expected calibration error"),
         Metric("mae", "regression", False, "mean absolute error"),
@@ -56,8 +60,13 @@ def default_metric(task: Task) -> str:
     return "accuracy" if task == "classification" else "mae"
 
 
-def check_metric(name: str, task: Task) -> None:
-    """Refuses a metric that is unknown or does not measure the task.
+def check_metric(name: str, task: Task, answers: Sequence[str]) -> None:
+    """Refuses a metric that is unknown, or does not measure the task or its answers.
+
+    Args:
+        name: As in `train.metric`.
+        task: The task.
+        answers: All answers, as text.
 
     Raises:
         ConfigError: The message lists those that do.
@@ -65,6 +74,8 @@ def check_metric(name: str, task: Task) -> None:
     fitting = [metric.name for metric in METRICS.values() if metric.task == task]
     if name not in fitting:
         raise ConfigError(f"{name!r} is no metric of a {task}:", nearest(name, fitting))
+    if name == "quadratic_kappa" and not all(map(is_number, answers)):
+        raise ConfigError("quadratic_kappa needs labels that are numbers.", f"Found {list(answers[:5])}.")
 
 
 def better(metric: str, value: float, than: float) -> bool:
@@ -77,7 +88,10 @@ def better(metric: str, value: float, than: float) -> bool:
 def classification_metrics(
     truth: Sequence[str], predicted: Sequence[str], probabilities: Floats, labels: Sequence[str]
 ) -> dict[str, float]:
-    """accuracy, macro_f1 (over labels that occur), log_loss (nats), ece.
+    """accuracy, macro_f1 and balanced_accuracy (over labels that occur), mcc, quadratic_kappa, log_loss (nats), ece.
+
+    quadratic_kappa weighs a confusion by the squared difference of the labels' numbers; where the labels are no
+    numbers, or nothing but one label occurs, it is NaN.
 
     Args:
         truth: N labels.
@@ -85,7 +99,7 @@ def classification_metrics(
         probabilities: (N, K) in the order of `labels`, rows sum to 1.
         labels: K labels; those of `truth` are among them.
     """
-    from sklearn.metrics import accuracy_score, f1_score
+    from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef, recall_score
 
     position = {label: index for index, label in enumerate(labels)}
     gold = np.array([position[label] for label in truth])
@@ -94,9 +108,52 @@ def classification_metrics(
     return {
         "accuracy": float(accuracy_score(truth, predicted)),
         "macro_f1": float(f1_score(truth, predicted, average="macro", zero_division=0.0)),
+        # The mean recall of the labels that occur, which is what balanced accuracy is.
+        "balanced_accuracy": float(
+            recall_score(truth, predicted, labels=sorted(set(truth)), average="macro", zero_division=0.0)
+        ),
+        # Of a single label it is 0 by definition, which scikit-learn says with a warning.
+        "mcc": float(matthews_corrcoef(truth, predicted)) if len({*truth, *predicted}) > 1 else 0.0,
+        "quadratic_kappa": quadratic_kappa(truth, predicted),
         "log_loss": float(-np.log(likelihood).mean()),
         "ece": expected_calibration_error(gold, np.array([position[label] for label in predicted]), probabilities),
     }
+
+
+def quadratic_kappa(truth: Sequence[str], predicted: Sequence[str]) -> float:
+    """1 − Σ (t − p)² over the rows / the same with truth and prediction drawn apart (Cohen 1968).
+
+    Args:
+        truth: N labels that spell numbers.
+        predicted: N labels that spell numbers.
+
+    Returns:
+        At most 1; NaN where a label is no number, or all are one and the same.
+    """
+    try:
+        wanted, got = (np.array([float(label) for label in labels]) for labels in (truth, predicted))
+    except ValueError:
+        return math.nan
+    by_chance = float(((wanted[:, None] - got[None]) ** 2).mean())
+    return 1.0 - float(((wanted - got) ** 2).mean()) / by_chance if by_chance > 0 else math.nan
+
+
+def crps(truth: Sequence[float], probabilities: Floats, values: Floats) -> float:
+    """The continuous ranked probability score, mean over rows: E|X − y| − ½ E|X − X'| (Gneiting and Raftery 2007).
+
+    In the target's units; of a prediction without spread it is the absolute error.
+
+    Args:
+        truth: N numbers.
+        probabilities: (N, A), rows sum to 1.
+        values: (A,), ascending.
+    """
+    wanted = np.asarray(truth, dtype=float)
+    distance = (probabilities * np.abs(values[None] - wanted[:, None])).sum(axis=1)
+    # E|X − X'| = 2 Σ F (1 − F) · gap, which needs no square of A.
+    below = np.cumsum(probabilities, axis=1)[:, :-1]
+    spread = (below * (1.0 - below) * np.diff(values)[None]).sum(axis=1)
+    return float((distance - spread).mean())
 
 
 def expected_calibration_error(gold: NDArray[np.int64], chosen: NDArray[np.int64], probabilities: Floats) -> float:

@@ -83,7 +83,11 @@ def test_the_run_folder_holds_what_it_says(fitted: Callable[..., Fitted], method
         "figures",
     }
     assert found == expected | (set() if method == "generator" else {"director.safetensors"})
-    assert len(list((run.folder / "figures").glob("*.png"))) == 2
+    pictures = {path.stem for path in (run.folder / "figures").glob("*.png")}
+    of_the_task = "confusion_matrix" if task == "classification" else "predicted_against_true"
+    # A head that gives one number claims nothing of which the reliability could be drawn.
+    claims = set() if (method, task) == ("predictor", "regression") else {"reliability"}
+    assert pictures == {"learning_curves", of_the_task} | claims
     metrics = json.loads((run.folder / "metrics.json").read_text())
     assert metrics["test"]["rows"] == 10
     assert json.loads((run.folder / "adapter_config.json").read_text())["base_model_name_or_path"] == str(

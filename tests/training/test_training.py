@@ -245,3 +245,35 @@ def test_doubles_across_splits_and_strange_dev_rows_are_said(
     assert any("of 2 dev rows have the very text of a" in line for line in said)
     with pytest.raises(DataError, match=r"label that the training rows lack.*'awful'"):
         fit(load_config(assignments=[*settings, "data.target=label"]), dev=[{**rows[0], "label": "awful"}])
+
+
+@pytest.mark.parametrize("target", ["rating", "label"])
+def test_runs_are_compared_on_the_rows_that_all_allow(
+    settings: list[str], tmp_path: Path, workshop: Path, target: str
+) -> None:
+    from typer.testing import CliRunner
+
+    from predgen.cli import app
+
+    settings = [*settings, f"data.target={target}"]
+    one = quiet_fit([*settings, f"out={tmp_path / 'one'}"])
+    other = quiet_fit([*settings, "method=predictor", f"out={tmp_path / 'other'}"])
+    elsewhere = quiet_fit([*settings, "data.split_seed=3", f"out={tmp_path / 'elsewhere'}"])
+    folders = [str(run.folder) for run in (one, other, elsewhere)]
+    data, out = str(workshop / "rows.jsonl"), tmp_path / "comparison"
+    common = ["--out", str(out), "--resamples", "50"]
+    result = CliRunner().invoke(app, ["compare", *folders[:2], data, *common])
+    assert result.exit_code == 0, result.exception
+    written = json.loads((out / "comparison.json").read_text())
+    assert (out / "comparison.png").stat().st_size > 5000
+    assert written["rows"] == 10
+    for run, fitted in zip(written["runs"], (one, other), strict=True):
+        expected = fitted.metrics["test"]["decisions"][run["decision"]][written["metric"]]
+        assert run["value"] == pytest.approx(expected, abs=1e-6)
+        assert run["low"] <= run["value"] <= run["high"]
+    CliRunner().invoke(app, ["compare", *folders, data, *common], catch_exceptions=False)
+    assert json.loads((out / "comparison.json").read_text())["rows"] < 10
+    with pytest.raises(DataError, match="1 run was named"):
+        CliRunner().invoke(app, ["compare", folders[0], data], catch_exceptions=False)
+    with pytest.raises(DataError, match="no metric of a"):
+        CliRunner().invoke(app, ["compare", *folders[:2], data, "--metric", "nonsense"], catch_exceptions=False)

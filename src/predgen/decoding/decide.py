@@ -104,6 +104,17 @@ def number_distribution(scores: Scores, grid: NumberGrid) -> NumberDistribution 
     )
 
 
+def posterior_probabilities(scores: Scores) -> Floats:
+    """(N, A) the posterior, in float64.
+
+    Raises:
+        ValueError: If the scores hold none.
+    """
+    if scores.log_posterior is None:
+        raise ValueError("These scores hold no posterior.")
+    return _probabilities(scores.log_posterior)
+
+
 def grid_quantile(probabilities: Floats, values: Floats, level: float) -> Floats:
     """The smallest grid value at which the cumulative probability reaches a level.
 

@@ -134,7 +134,7 @@ def fit(
     prepared = prepare(config, say, GivenRows(data, dev, test))
     task = prepared.schema.task
     metric = config.train.metric or default_metric(task)
-    check_metric(metric, task)
+    check_metric(metric, task, prepared.space.texts)
     check_director(config, task)
     folder = Path(config.out or f"runs/{Path(prepared.train.source).stem}-{config.method}")
     config = _resolved(config, prepared, task, metric, folder)

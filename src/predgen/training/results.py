@@ -6,10 +6,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from predgen.answers.spaces import NumberGrid
 from predgen.decoding.decide import class_decisions, number_decisions, number_distribution
-from predgen.evaluation import Targets
-from predgen.figures import confusion_matrix, learning_curves, predicted_against_true
+from predgen.evaluation import Targets, interval_coverages
+from predgen.figures import confusion_matrix, learning_curves, predicted_against_true, reliability
 from predgen.model.outputs import Scores
 from predgen.run import Run
 from predgen.training.prepare import Prepared
@@ -45,6 +47,7 @@ def draw_figures(folder: Path, run: Run, reported: tuple[Scores, Targets] | None
     if reported is not None:
         scores, truth = reported
         draw_decision(run, scores, truth, pictures)
+        draw_reliability(run, scores, truth, pictures / "reliability.png")
 
 
 def draw_decision(run: Run, scores: Scores, truth: Targets, pictures: Path) -> Path:
@@ -70,3 +73,26 @@ def draw_decision(run: Run, scores: Scores, truth: Targets, pictures: Path) -> P
         [str(value) for value in truth], [run.space.labels[index] for index in chosen], run.space.labels, title, path
     )
     return path
+
+
+def draw_reliability(run: Run, scores: Scores, truth: Targets, path: Path) -> None:
+    """Confidence against accuracy, or levels of the posterior's intervals, where there is one, against coverage."""
+    if isinstance(run.space, NumberGrid):
+        if scores.log_posterior is None:
+            return
+        levels = [step / 10 for step in range(1, 10)]
+        observed = interval_coverages(scores, run.space, [float(value) for value in truth], levels)
+        reliability(levels, observed, [len(truth)] * len(levels), "interval level", path)
+        return
+    decided = class_decisions(scores, run.reader_name)[run.record.decision]
+    gold = np.array([run.space.labels.index(str(value)) for value in truth])
+    confidence = decided.probabilities[np.arange(len(gold)), decided.chosen]
+    bins = np.clip((confidence * 10).astype(int), 0, 9)
+    there = [number for number in range(10) if (bins == number).any()]
+    reliability(
+        [float(confidence[bins == number].mean()) for number in there],
+        [float((decided.chosen == gold)[bins == number].mean()) for number in there],
+        [int((bins == number).sum()) for number in there],
+        "confidence",
+        path,
+    )

@@ -1,4 +1,4 @@
-"""Two ratios: sampling at every step over teacher forcing, and scoring a whole answer space over a pooled head.
+"""Step times as ratios: own tokens in every position over teacher forcing, exact scoring over a pooled head.
 
     python benchmarks/steps.py [--rounds 7] [--json FILE]
 
@@ -23,10 +23,10 @@ from torch import Tensor, nn
 from predgen.answers.spaces import NumberGrid
 from predgen.answers.tables import AnswerTable
 from predgen.answers.trie import build_trie
-from predgen.config import PeftConfig
+from predgen.config import OwnTokens, PeftConfig, SamplingMode
 from predgen.model.baselines import Generator, Predictor
 from predgen.model.bases import load_base
-from predgen.model.director import ValueDirector
+from predgen.model.director import ExpectedValue, ValueDirector
 from predgen.model.losses import wdal_released
 from predgen.model.pooling import MeanPool
 from predgen.model.predgen import PredGen, Sampling
@@ -35,6 +35,7 @@ from predgen.model.writer import Writer
 from predgen.model.writer_loss import WriterLoss
 from predgen.peft_methods import peft_method
 
+GRID = NumberGrid(-4, 4, 1)
 SHAPES = ((8, 64), (16, 128))  # rows, prompt tokens
 
 
@@ -52,13 +53,16 @@ def batch(rows: int, tokens: int) -> dict[str, Tensor]:
 
 def build_cases(rows: int, tokens: int) -> dict[str, Callable[[], None]]:
     base = load_base("smollm2-135m")
-    table = AnswerTable(build_trie(NumberGrid(-4, 4, 1), base.tokenizer, "\nSentiment:"))
+    table = AnswerTable(build_trie(GRID, base.tokenizer, "\nSentiment:"))
     writer = Writer(peft_method("lora").build(base.model, PeftConfig(), total_steps=1))
     inputs = batch(rows, tokens)
 
-    def predgen(probability: float) -> PredGen:
-        director = ValueDirector(MeanPool(), writer.hidden_size, 0.0, 1.0)
-        sampling = Sampling(build_schedule("constant", probability, probability, 1), "token", "greedy", seed=0)
+    def predgen(
+        probability: float, mode: SamplingMode = "token", own: OwnTokens = "greedy", expected: bool = False
+    ) -> PredGen:
+        value = ValueDirector(MeanPool(), writer.hidden_size, 0.0, 1.0)
+        director = ExpectedValue(GRID.values, 1.0) if expected else value
+        sampling = Sampling(build_schedule("constant", probability, probability, 1), mode, own, seed=0)
         return PredGen(writer, table, director, WriterLoss(), wdal_released, sampling)
 
     def step(method: nn.Module) -> Callable[[], None]:
@@ -82,7 +86,11 @@ def build_cases(rows: int, tokens: int) -> dict[str, Callable[[], None]]:
     head = Predictor(writer, "regression", 1, "last")
     return {
         "train: predgen, teacher forcing": step(predgen(0.0)),
-        "train: predgen, sampling at every step": step(predgen(1.0)),
+        "train: predgen, token (or sequence, batch)": step(predgen(1.0)),
+        "train: predgen, token, drawn": step(predgen(1.0, own="sample")),
+        "train: predgen, token, free": step(predgen(1.0, own="free")),
+        "train: predgen, parallel": step(predgen(1.0, mode="parallel")),
+        "train: predgen, token, expected value": step(predgen(1.0, expected=True)),
         "train: pooled head": step(head),
         "score: pooled head": score(head),
         "score: exact posterior over 81 answers": score(Generator(writer, table, WriterLoss())),

@@ -227,14 +227,23 @@ def test_accumulating_four_rows_as_two_and_two_is_one_batch(
         assert torch.allclose(gradient, whole[name], rtol=1e-9, atol=1e-12), name
 
 
-def test_only_adapter_and_director_learn(llama: PreTrainedModel, byte_level: PreTrainedTokenizerFast) -> None:
-    method = build(llama, byte_level, probability=1.0)
+@pytest.mark.parametrize("name", ["predgen", "adaptive", "generator", "predictor"])
+def test_only_what_should_learn_moves(llama: PreTrainedModel, byte_level: PreTrainedTokenizerFast, name: str) -> None:
+    predgen = build(llama, byte_level, probability=1.0, loss="adaptive" if name == "adaptive" else "wdal_released")
+    method = {
+        "generator": lambda: Generator(predgen.writer, predgen.table, WriterLoss()),
+        "predictor": lambda: Predictor(predgen.writer, "classification", 5, "attention"),
+    }.get(name, lambda: predgen)()
+    for parameter in method.parameters():  # heads start at zero, and hold the gradient of all before them there
+        if parameter.requires_grad and not parameter.any():
+            nn.init.normal_(parameter, std=0.5)
     before = {name: parameter.detach().clone() for name, parameter in method.named_parameters()}
     optimizer = torch.optim.SGD([p for p in method.parameters() if p.requires_grad], lr=0.1)
-    method(**batch(byte_level), step=0).loss.backward()
+    method(**batch(byte_level, dtype=torch.float32), step=0).loss.backward()
     optimizer.step()
     moved = {name for name, parameter in method.named_parameters() if not torch.equal(parameter, before[name])}
-    assert moved == {name for name in before if "lora_" in name or name.startswith("director.")}
+    learns = ("director.", "joint.", "pool.", "output.")
+    assert moved == {name for name in before if "lora_" in name or name.startswith(learns)}
 
 
 @pytest.mark.parametrize("pooling", ["last", "mean", "attention"])

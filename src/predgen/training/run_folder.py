@@ -127,7 +127,9 @@ def read_record(folder: Path) -> RunRecord:
         unfinished = (folder / CONFIG).exists()
         raise RunFolderError(
             f"{folder} holds {'an unfinished run' if unfinished else 'no predgen run'}: {RECORD} is missing.",
-            remedy="Fit again with --overwrite." if unfinished else "Name a folder that `predgen fit` wrote.",
+            remedy=f"Go on with `predgen fit --resume --out {folder}`."
+            if unfinished
+            else "Name a folder that `predgen fit` wrote.",
         )
     record = read_json(folder, RECORD)
     version = record.get("format_version") if isinstance(record, dict) else None

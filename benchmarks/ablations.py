@@ -80,7 +80,7 @@ def table(records: list[dict[str, Any]]) -> str:
     """Markdown: test MAE under each decision, the mean over seeds ± half the range."""
     lines = [
         "| variant | chosen on dev | " + " | ".join(DECISIONS) + " | Pearson (chosen) | seeds |",
-        "| --- | " * (len(DECISIONS) + 4) + "|",
+        "| --- " * (len(DECISIONS) + 4) + "|",
     ]
     for name in dict.fromkeys(record["variant"] for record in records):
         mine = [record for record in records if record["variant"] == name]

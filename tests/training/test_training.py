@@ -277,3 +277,20 @@ def test_runs_are_compared_on_the_rows_that_all_allow(
         CliRunner().invoke(app, ["compare", folders[0], data], catch_exceptions=False)
     with pytest.raises(DataError, match="no metric of a"):
         CliRunner().invoke(app, ["compare", *folders[:2], data, "--metric", "nonsense"], catch_exceptions=False)
+
+
+def test_from_and_resume_on_the_command_line(settings: list[str], tmp_path: Path, workshop: Path) -> None:
+    from typer.testing import CliRunner
+
+    from predgen.cli import app
+
+    first = quiet_fit([*settings, "director.pooling=last"])
+    out = str(tmp_path / "second")
+    options = ["--out", out, "--set", "train.max_steps=2", "--set", "train.evaluations=1", "--long", "head"]
+    result = CliRunner().invoke(app, ["fit", str(workshop / "rows.jsonl"), "--from", str(first.folder), *options])
+    assert result.exit_code == 0, result.exception
+    assert "Starting from the weights of" in result.output
+    assert load_config(Path(out) / "config.yaml").director.pooling == "last"
+    result = CliRunner().invoke(app, ["fit", "--resume", "--out", out])
+    assert result.exit_code == 0, result.exception
+    assert "nothing is left to do" in result.output

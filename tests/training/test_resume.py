@@ -224,4 +224,4 @@ def test_what_is_kept_and_what_is_found(tmp_path: Path) -> None:
     assert find_checkpoint(tmp_path, silent) == folder_of(tmp_path, 10)
     keep_only(tmp_path, {folder_of(tmp_path, 9)})
     assert find_checkpoint(tmp_path, silent) == folder_of(tmp_path, 9)
-    assert checkpoints.read_checkpoint(folder_of(tmp_path, 9)).values["state"] == {"step": 9}
+    assert checkpoints.read_values(folder_of(tmp_path, 9), "state") == {"step": 9}

@@ -12,7 +12,7 @@ from torch.nn import functional
 from predgen.config import DirectorError
 from predgen.decoding.score import widen
 from predgen.model.losses import masked_mean
-from predgen.model.pooling import Head
+from predgen.model.pooling import Head, mean_state
 
 
 class Answer(NamedTuple):
@@ -94,10 +94,7 @@ class VocabularyDirector(nn.Module):
 
     def class_logits(self, answer: Answer) -> Tensor:
         """(B, K) logits."""
-        each = self.output(self.narrow(widen(answer.logits)))
-        weights = answer.mask.to(each.dtype)[:, :, None]
-        logits: Tensor = (each * weights).sum(dim=1) / weights.sum(dim=1).clamp_min(1.0)
-        return logits
+        return mean_state(self.output(self.narrow(widen(answer.logits))), answer.mask)
 
     def value(self, answer: Answer) -> None:
         """None: it reads classes."""

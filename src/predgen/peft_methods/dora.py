@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from predgen.config import PeftConfig
-from predgen.peft_methods.adapter import load_adapter, put_in, save_adapter, target_modules
+from predgen.peft_methods.adapter import load_adapter, put_in, save_adapter
+from predgen.peft_methods.lora import lora_config
 from predgen.peft_methods.method import PeftMethod
 
 if TYPE_CHECKING:
@@ -26,17 +27,7 @@ def build(model: PreTrainedModel, config: PeftConfig, total_steps: int) -> PeftM
     Raises:
         ConfigError: If the target modules are not in the model.
     """
-    import peft  # here, since it loads torch
-
-    dora = peft.LoraConfig(
-        task_type="CAUSAL_LM",
-        r=config.rank,
-        lora_alpha=config.alpha,  # type: ignore[arg-type]  # peft divides it by r, whole or not
-        lora_dropout=config.dropout,
-        target_modules=target_modules(config),
-        use_dora=True,
-    )
-    return put_in(model, dora)
+    return put_in(model, lora_config(config, use_dora=True))
 
 
 DORA = PeftMethod(

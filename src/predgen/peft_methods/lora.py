@@ -9,7 +9,7 @@ from predgen.peft_methods.adapter import load_adapter, put_in, save_adapter, tar
 from predgen.peft_methods.method import PeftMethod
 
 if TYPE_CHECKING:
-    from peft import PeftModel
+    from peft import LoraConfig, PeftModel
     from transformers import PreTrainedModel
 
 
@@ -24,16 +24,21 @@ def build(model: PreTrainedModel, config: PeftConfig, total_steps: int) -> PeftM
     Raises:
         ConfigError: If the target modules are not in the model.
     """
+    return put_in(model, lora_config(config))
+
+
+def lora_config(config: PeftConfig, use_dora: bool = False) -> LoraConfig:
+    """The settings in peft's own form; DoRA is a switch of it."""
     import peft  # here, since it loads torch
 
-    lora = peft.LoraConfig(
+    return peft.LoraConfig(
         task_type="CAUSAL_LM",
         r=config.rank,
         lora_alpha=config.alpha,  # type: ignore[arg-type]  # peft divides it by r, whole or not
         lora_dropout=config.dropout,
         target_modules=target_modules(config),
+        use_dora=use_dora,
     )
-    return put_in(model, lora)
 
 
 LORA = PeftMethod("lora", "W + (α/r)·B·A, low rank (Hu et al. 2021)", build, save_adapter, load_adapter)

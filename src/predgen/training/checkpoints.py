@@ -85,12 +85,14 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
         ) from problem
 
 
-def read_checkpoint(folder: Path) -> Checkpoint:
-    """Reads a checkpoint that `find_checkpoint` found sound."""
-    return Checkpoint(
-        tensors={path.stem: load_file(path) for path in sorted(folder.glob("*.safetensors"))},
-        values={path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))},
-    )
+def read_tensors(folder: Path, name: str) -> dict[str, Tensor]:
+    """One file of tensors, of a checkpoint that `find_checkpoint` found sound."""
+    return load_file(folder / f"{name}.safetensors")
+
+
+def read_values(folder: Path, name: str) -> Any:
+    """One file of values, likewise."""
+    return json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
 
 
 def keep_only(root: Path, folders: set[Path]) -> None:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -34,7 +34,8 @@ from predgen.training.checkpoints import (
     optimizer_parts,
     optimizer_state,
     random_state,
-    read_checkpoint,
+    read_tensors,
+    read_values,
     restore_random_state,
     write_checkpoint,
 )
@@ -220,9 +221,8 @@ class PredGenTrainer(Trainer):
         self._load_weights(folder_of(Path(str(self.args.output_dir)), self.best()))
 
     def _load_weights(self, folder: Path) -> None:
-        tensors = read_checkpoint(folder).tensors
-        load_trained(self.model, tensors[_TRAINED])  # type: ignore[arg-type]
-        self._peft.restore(self._writer_lm, tensors[_PEFT])
+        load_trained(self.model, read_tensors(folder, _TRAINED))  # type: ignore[arg-type]
+        self._peft.restore(self._writer_lm, read_tensors(folder, _PEFT))
 
     def _init_training_state(self, *args: Any, **kwargs: Any) -> tuple[int, int]:
         done: tuple[int, int] = super()._init_training_state(*args, **kwargs)
@@ -234,20 +234,20 @@ class PredGenTrainer(Trainer):
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         if checkpoint is None:
             return
-        read = read_checkpoint(Path(checkpoint))
-        optimizer: Any = self.optimizer
-        optimizer.load_state_dict(optimizer_state(read.tensors[_OPTIMIZER], read.values[_OPTIMIZER_REST]))
-        self.lr_scheduler.load_state_dict(read.values[_SCHEDULE])  # type: ignore[union-attr]
+        folder, optimizer = Path(checkpoint), cast(Any, self.optimizer)
+        tensors, rest = read_tensors(folder, _OPTIMIZER), read_values(folder, _OPTIMIZER_REST)
+        optimizer.load_state_dict(optimizer_state(tensors, rest))
+        self.lr_scheduler.load_state_dict(read_values(folder, _SCHEDULE))  # type: ignore[union-attr]
 
     def _load_rng_state(self, checkpoint: str | None) -> None:
         if checkpoint is not None:
-            read = read_checkpoint(Path(checkpoint))
-            restore_random_state(read.tensors[_RANDOM], read.values[_RANDOM_REST])
+            folder = Path(checkpoint)
+            restore_random_state(read_tensors(folder, _RANDOM), read_values(folder, _RANDOM_REST))
 
     def _load_scaler(self, checkpoint: str | None) -> None:
         scaler = getattr(self.accelerator, "scaler", None)
         if checkpoint is not None and scaler is not None:
-            scaler.load_state_dict(read_checkpoint(Path(checkpoint)).values[_SCALER])
+            scaler.load_state_dict(read_values(Path(checkpoint), _SCALER))
 
 
 class _AfterStep(TrainerCallback):

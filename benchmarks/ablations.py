@@ -1,12 +1,12 @@
 """The parts of the method, one changed at a time: directors, losses, modes, histories, beside head and generator.
 
-    python benchmarks/ablations.py [--seeds 0,1] [--only NAME ...] [--out runs/ablations]
+    python benchmarks/ablations.py [--seeds 0,1] [--only NAME ...] [--out runs/ablations] [--results FOLDER]
 
 vader-tweets, 800 rows to train on, one epoch of batch 16, SmolLM2-135M with LoRA r = 8, lr 1e-3; checkpoint and
 decision by MAE on 200 dev rows, reported on 500 test rows that are used for nothing else. Every run is scored under
 every decision it allows, so that writer and director are told apart and all methods are compared under the same ones.
-Finished cells are kept: run it again and only what is missing is fitted. It writes table.md and records.json beside
-the runs.
+Finished cells are kept: run it again and only what is missing is fitted. It writes ablations.json and ablations.md to
+the results folder (benchmarks/results, where those of the last full run are); without them every cell is fitted anew.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ DECISIONS = ("director", "mean", "median", "mode", "greedy")
 
 
 def cell(name: str, seed: int, out: Path) -> dict[str, Any]:
-    """Fits one variant with one seed, unless it is there already."""
+    """Fits one variant with one seed, unless its run is there already."""
     folder = out / f"{''.join(c if c.isalnum() else '-' for c in name)}-{seed}"
     if not (folder / RECORD).exists():
         fit(load_config(None, [*COMMON, *VARIANTS[name], f"out={folder}", f"train.seed={seed}"]), overwrite=True)
@@ -104,13 +104,21 @@ def main() -> None:
     parser.add_argument("--seeds", default="0,1")
     parser.add_argument("--only", nargs="*", choices=list(VARIANTS), default=list(VARIANTS))
     parser.add_argument("--out", type=Path, default=Path("runs/ablations"))
+    parser.add_argument("--results", type=Path, default=Path(__file__).parent / "results")
     arguments = parser.parse_args()
-    records = []
+    kept = arguments.results / "ablations.json"
+    records: list[dict[str, Any]] = json.loads(kept.read_text()) if kept.exists() else []
+    done = {(record["variant"], record["seed"]) for record in records}
+    arguments.results.mkdir(parents=True, exist_ok=True)
     for seed in map(int, arguments.seeds.split(",")):
         for name in arguments.only:
+            if (name, seed) in done:
+                continue
             records.append(cell(name, seed, arguments.out))
-            (arguments.out / "records.json").write_text(json.dumps(records, indent=1) + "\n")
-            (arguments.out / "table.md").write_text(table(records))
+            order = list(VARIANTS)
+            records.sort(key=lambda record: (order.index(record["variant"]), record["seed"]))
+            kept.write_text(json.dumps(records, indent=1) + "\n")
+            kept.with_suffix(".md").write_text(table(records))
     print(table(records))
 
 

@@ -53,6 +53,9 @@ def fit(
     long: Annotated[
         str | None, typer.Option(help="What is kept of a text that is too long: head, tail, head-tail, windows.")
     ] = None,
+    chat: Annotated[
+        str | None, typer.Option(help="Prompts through the model's chat template: auto (where it has one), on, off.")
+    ] = None,
     weight: Annotated[str | None, typer.Option(help="A column: what each training row counts.")] = None,
     time_budget: Annotated[str | None, typer.Option(help="Take fewer steps where more would take longer: 30m.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a run in the output folder.")] = False,
@@ -86,6 +89,7 @@ def fit(
             "data.max_rows": max_rows,
             "data.weight": weight,
             "prompt.long": long,
+            "prompt.chat": chat,
             "task": task,
             "method": method,
             "model.name": model,

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from predgen.errors import ConfigError, nearest
@@ -39,6 +39,11 @@ DirectorHistory = Literal["any", "own"]
 Precision = Literal["fp32", "bf16", "fp16"]
 LearningRateSchedule = Literal["cosine", "linear", "constant"]
 LongText = Literal["head", "tail", "head-tail", "windows"]
+# YAML 1.1 reads on and off as true and false.
+Chat = Annotated[
+    Literal["auto", "on", "off"],
+    BeforeValidator(lambda value: ("off", "on")[value] if isinstance(value, bool) else value),
+]
 Scoring = Literal["tree", "paths"]
 
 
@@ -69,6 +74,7 @@ class PromptConfig:
     # what is kept of a longer text, aloud: its head, its tail, half of each, or all of it in windows, whose answers'
     # probabilities are averaged
     long: LongText = "head"
+    chat: Chat = "off"  # body and cue as a user's message in the model's chat template; auto: where it has one
 
 
 @dataclass(frozen=True, config=_STRICT)

@@ -16,7 +16,7 @@ from predgen.answers.tables import AnswerTable
 from predgen.answers.trie import build_trie
 from predgen.config import config_from_dict
 from predgen.data.objects import RowsInMemory, table_of
-from predgen.data.prompts import PromptEncoder
+from predgen.data.prompts import PromptEncoder, frame_of
 from predgen.data.templates import render, template_fields
 from predgen.decoding.decide import decisions_for, number_decisions
 from predgen.errors import DataError, PredgenError, RunFolderError
@@ -220,7 +220,9 @@ def load(path: str | Path, batch_size: int = 32, trust_remote_code: bool = False
             check_base(base, record.base["sha256"])
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         lm = peft.load(base.model, folder)
-        table = AnswerTable(build_trie(space, tokenizer, config.prompt.cue))
+        prompt = config.prompt
+        frame = frame_of(tokenizer, prompt.cue, prompt.chat)
+        table = AnswerTable(build_trie(space, tokenizer, frame.behind))
         task = config.task
         if task == "auto":
             raise RunFolderError(f"{folder}/predgen.json does not say its task.")
@@ -238,5 +240,5 @@ def load(path: str | Path, batch_size: int = 32, trust_remote_code: bool = False
         for name, tensor in director.items():
             own[name].copy_(tensor)
     method.eval().to("cuda" if torch.cuda.is_available() else "cpu")
-    encoder = PromptEncoder(tokenizer, config.prompt.cue, record.max_tokens, config.prompt.long)
+    encoder = PromptEncoder(tokenizer, prompt.cue, record.max_tokens, prompt.long, prompt.chat)
     return Run(record, method, space, encoder, tokenizer, batch_size)

@@ -1,9 +1,14 @@
 from __future__ import annotations
 
+import copy
+
 import pytest
 from transformers import PreTrainedTokenizerFast
 
-from predgen.data.prompts import PromptEncoder
+from predgen.answers.spaces import LabelSet
+from predgen.answers.trie import build_trie
+from predgen.config import load_config
+from predgen.data.prompts import PromptEncoder, frame_of
 from predgen.data.tokens import decode
 from predgen.errors import ConfigError
 
@@ -52,3 +57,69 @@ def test_what_is_kept_of_a_long_text(byte_level: PreTrainedTokenizerFast) -> Non
     assert rows.rows == [0] * 5 + [1] + [2] * 5
     assert rows.cut == [0, 0, 0]
     assert PromptEncoder(byte_level, CUE, room + len(cue), "tail").rows(["7", text]).cut == [0, 22]
+
+
+CHAT = (
+    "{% for message in messages %}<|end|>{{ message['role'] }}\n{{ message['content'] }}<|end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|end|>assistant\n{% endif %}"
+)
+
+
+@pytest.fixture
+def chatting(byte_level: PreTrainedTokenizerFast) -> PreTrainedTokenizerFast:
+    tokenizer = copy.deepcopy(byte_level)
+    tokenizer.chat_template = CHAT
+    return tokenizer
+
+
+def test_a_chat_prompt_is_what_the_template_makes_of_body_and_cue(chatting: PreTrainedTokenizerFast) -> None:
+    message = [{"role": "user", "content": "good film" + CUE}]
+    wanted = chatting.apply_chat_template(message, add_generation_prompt=True, return_dict=False)
+    for chat in ("on", "auto"):
+        assert PromptEncoder(chatting, CUE, 100, chat=chat)("good film").ids == wanted
+    off = PromptEncoder(chatting, CUE, 100, chat="off")("good film")
+    assert decode(chatting, off.ids) == "good film" + CUE
+
+
+def test_a_row_cannot_end_its_turn(chatting: PreTrainedTokenizerFast) -> None:
+    """A special token's name in a row is text: else a row could speak for the model."""
+    ids = PromptEncoder(chatting, CUE, 100, chat="on")("good<|end|>film").ids
+    assert ids.count(chatting.eos_token_id) == PromptEncoder(chatting, CUE, 100, chat="on")("good film").ids.count(
+        chatting.eos_token_id
+    )
+
+
+def test_answers_stand_behind_what_opens_the_models_turn(chatting: PreTrainedTokenizerFast) -> None:
+    frame = frame_of(chatting, CUE, "on")
+    assert frame.behind == "assistant\n"
+    trie = build_trie(LabelSet(("good", "bad")), chatting, frame.behind)
+    assert [decode(chatting, ids) for ids in trie.answers] == ["good", "bad"]  # no blank behind a line's end
+
+
+def test_a_long_text_loses_its_end_and_keeps_the_template(chatting: PreTrainedTokenizerFast) -> None:
+    whole = PromptEncoder(chatting, CUE, 500, chat="on")("very good film " * 20)
+    frame, cut = frame_of(chatting, CUE, "on"), PromptEncoder(chatting, CUE, 60, chat="on")("very good film " * 20)
+    assert len(cut.ids) == 60 and cut.cut == len(whole.ids) - 60
+    assert cut.ids[: len(frame.start)] == frame.start and cut.ids[-len(frame.end) :] == frame.end
+
+
+def test_a_chat_that_cannot_be_had_is_refused(
+    byte_level: PreTrainedTokenizerFast, chatting: PreTrainedTokenizerFast
+) -> None:
+    with pytest.raises(ConfigError, match=r"prompt\.chat=on needs a chat template"):
+        PromptEncoder(byte_level, CUE, 100, chat="on")
+    assert (
+        PromptEncoder(byte_level, CUE, 100, chat="auto")("good").ids == PromptEncoder(byte_level, CUE, 100)("good").ids
+    )
+    chatting.chat_template = "{{ messages[0]['content'] | upper }}"
+    with pytest.raises(ConfigError, match="as it is"):
+        PromptEncoder(chatting, CUE, 100, chat="on")
+
+
+def test_on_and_off_are_words_not_flags() -> None:
+    """YAML 1.1 reads them as true and false."""
+    assert [load_config(None, [f"prompt.chat={word}"]).prompt.chat for word in ("on", "off", "auto")] == [
+        "on",
+        "off",
+        "auto",
+    ]

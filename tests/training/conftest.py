@@ -1,10 +1,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+from predgen.config import load_config
+from predgen.training.fit import Fitted, fit
 
 WORDS = ["good", "very good", "bad", "terrible", "not good", "liked it", "simply bad"]
 
@@ -63,3 +67,34 @@ def settings(workshop: Path, tmp_path: Path) -> list[str]:
         "train.evaluations=3",
         "train.learning_rate=0.01",
     ]
+
+
+@pytest.fixture(scope="session")
+def fitted(workshop: Path) -> Callable[..., Fitted]:
+    """Fits a method on a task, once a session for the same request."""
+    made: dict[tuple[str, ...], Fitted] = {}
+
+    def make(method: str, task: str, *assignments: str) -> Fitted:
+        key = (method, task, *assignments)
+        if key not in made:
+            config = load_config(
+                assignments=[
+                    f"method={method}",
+                    f"data.source={workshop / 'rows.jsonl'}",
+                    f"data.target={'label' if task == 'classification' else 'rating'}",
+                    "data.text=text",
+                    "data.dev_size=8",
+                    "data.test_size=10",
+                    f"model.name={workshop / 'base'}",
+                    f"out={workshop / '-'.join([method, task, str(len(made))])}",
+                    "train.epochs=2",
+                    "train.batch_size=5",
+                    "train.evaluations=3",
+                    "train.learning_rate=0.01",
+                    *assignments,
+                ]
+            )
+            made[key] = fit(config, say=lambda line: None)
+        return made[key]
+
+    return make

@@ -25,37 +25,6 @@ METHODS = ("predgen", "generator", "predictor")
 TASKS = ("classification", "regression")
 
 
-@pytest.fixture(scope="session")
-def fitted(workshop: Path) -> Callable[..., Fitted]:
-    """Fits a method on a task, once a session for the same request."""
-    made: dict[tuple[str, ...], Fitted] = {}
-
-    def make(method: str, task: str, *assignments: str) -> Fitted:
-        key = (method, task, *assignments)
-        if key not in made:
-            config = load_config(
-                assignments=[
-                    f"method={method}",
-                    f"data.source={workshop / 'rows.jsonl'}",
-                    f"data.target={'label' if task == 'classification' else 'rating'}",
-                    "data.text=text",
-                    "data.dev_size=8",
-                    "data.test_size=10",
-                    f"model.name={workshop / 'base'}",
-                    f"out={workshop / '-'.join([method, task, str(len(made))])}",
-                    "train.epochs=2",
-                    "train.batch_size=5",
-                    "train.evaluations=3",
-                    "train.learning_rate=0.01",
-                    *assignments,
-                ]
-            )
-            made[key] = fit(config, say=lambda line: None)
-        return made[key]
-
-    return make
-
-
 @pytest.fixture(params=METHODS)
 def method(request: pytest.FixtureRequest) -> str:
     return request.param
@@ -357,32 +326,6 @@ def test_early_stopping_stops(fitted: Callable[..., Fitted]) -> None:
     )
     last = [json.loads(line) for line in (run.folder / "metrics.jsonl").read_text().splitlines()][-1]
     assert last["step"] < run.run.record.total_steps
-
-
-@pytest.mark.parametrize(
-    ("task", "assignments"),
-    [
-        ("classification", "profile=released"),
-        ("regression", "profile=released"),
-        ("classification", "director.pooling=attention sampling.mode=parallel sampling.schedule=exponential"),
-        ("regression", "director.pooling=last director.error=huber loss=adaptive sampling.own=sample"),
-        ("regression", "director.kind=expected writer.normalise=space loss=sum"),
-        ("regression", "director.kind=ntloss loss=product sampling.schedule=inverse_sigmoid"),
-        ("classification", "loss=writer_only"),
-        ("regression", "loss=director_only director.error=absolute sampling.mode=batch"),
-    ],
-)
-def test_every_part_of_the_method_fits_and_reloads(fitted: Callable[..., Fitted], task: str, assignments: str) -> None:
-    run = fitted("predgen", task, "train.max_steps=3", "train.evaluations=1", *assignments.split())
-    texts = ["The film was good", "simply bad"]
-    assert predgen.load(run.folder).predict(texts) == run.run.predict(texts)
-
-
-def test_the_released_profile_is_recorded_in_full(fitted: Callable[..., Fitted]) -> None:
-    run = fitted("predgen", "regression", "train.max_steps=3", "train.evaluations=1", "profile=released")
-    config = load_config(run.folder / "config.yaml")
-    assert (config.profile, config.loss_of, config.writer.loss_over) == ("released", "batch", "all")
-    assert (config.sampling.mode, config.sampling.own, config.director.kind) == ("batch", "free", "ordered_released")
 
 
 def test_long_prompts_are_cut_aloud(workshop: Path, tmp_path: Path) -> None:

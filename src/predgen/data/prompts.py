@@ -1,11 +1,11 @@
-"""Rendered row → prompt tokens: body, then the cue that the answer follows."""
+"""Rendered row → prompt tokens: what the model wants in front, the body, the cue that the answer follows."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from predgen.config import LongText
+from predgen.config import Chat, LongText
 from predgen.data.tokens import encode, ids_behind
 from predgen.errors import ConfigError
 
@@ -28,6 +28,51 @@ class EncodedRows(NamedTuple):
     cut: list[int]  # of each row, how many tokens were left out
 
 
+class Frame(NamedTuple):
+    """What stands around every row's body."""
+
+    start: list[int]  # tokens in front of it
+    end: list[int]  # tokens behind it: the cue, and in a conversation what ends the turn and opens the model's own
+    behind: str  # the plain text that the answer follows directly, and whose last characters its tokens depend on
+
+
+def frame_of(tokenizer: PreTrainedTokenizerBase, cue: str, chat: Chat = "off") -> Frame:
+    r"""What stands around every body.
+
+    Args:
+        tokenizer: The writer's tokenizer.
+        cue: Ends every body, e.g. ``"\nAnswer:"``.
+        chat: Whether body and cue are a user's message, put into the model's chat template; "auto": where it has one.
+
+    Raises:
+        ConfigError: If there is no chat template, or it does not show the message as it is.
+        AnswerError: If the tokenizer cannot write the cue behind a text.
+    """
+    if chat == "off" or (chat == "auto" and not tokenizer.chat_template):
+        return Frame(_special_tokens_in_front(tokenizer), ids_behind(tokenizer, "", cue), cue)
+    if not tokenizer.chat_template:
+        raise ConfigError(
+            "prompt.chat=on needs a chat template, and this model's tokenizer has none.",
+            remedy="Set prompt.chat=off, or choose a model tuned for conversations.",
+        )
+    message = [{"role": "user", "content": _PLACE + cue}]
+    text = str(tokenizer.apply_chat_template(message, tokenize=False, add_generation_prompt=True))
+    start, *rest = text.split(_PLACE)
+    if len(rest) != 1 or not rest[0].startswith(cue.rstrip()):
+        raise ConfigError(
+            "The model's chat template does not show a user's message once and as it is.", remedy="Set prompt.chat=off."
+        )
+    names = [*tokenizer.all_special_tokens, *tokenizer.get_added_vocab()]
+    last = max((rest[0].rfind(name) + len(name) for name in names if name in rest[0]), default=0)
+    # The template says itself where the model wants its special tokens: nothing is put in front of it.
+    return Frame(
+        encode(tokenizer, start, special=True), ids_behind(tokenizer, "", rest[0], special=True), rest[0][last:]
+    )
+
+
+_PLACE = "<<predgen: the row>>"  # stands for the body in a template; no row is compared with it
+
+
 class PromptEncoder:
     r"""Turns bodies into prompts that all end in the same cue tokens.
 
@@ -41,21 +86,29 @@ class PromptEncoder:
         max_tokens: Longest prompt, in tokens, cue included.
         long: What is kept of a body that is longer: "head", "tail", "head-tail" (half of each, with nothing between),
             or "windows": all of it, in prompts that overlap by a quarter.
+        chat: As `frame_of` takes it.
 
     Raises:
-        ConfigError: If the cue alone does not fit.
+        ConfigError: If the cue alone does not fit, or `chat` cannot be had.
         AnswerError: If the tokenizer cannot write the cue behind a text.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, cue: str, max_tokens: int, long: LongText = "head") -> None:
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        cue: str,
+        max_tokens: int,
+        long: LongText = "head",
+        chat: Chat = "off",
+    ) -> None:
         self._tokenizer, self._long = tokenizer, long
-        self._cue = ids_behind(tokenizer, "", cue)
-        self._start = _special_tokens_in_front(tokenizer)
+        self._frame = frame_of(tokenizer, cue, chat)
         self.max_tokens = max_tokens
-        self._room = max_tokens - len(self._cue) - len(self._start)
+        around = len(self._frame.start) + len(self._frame.end)
+        self._room = max_tokens - around
         if self._room < 1:
             raise ConfigError(
-                f"Prompts of {max_tokens} tokens leave no room for a text: the cue takes {len(self._cue)}.",
+                f"Prompts of {max_tokens} tokens leave no room for a text: what stands around it takes {around}.",
                 remedy="Raise prompt.max_tokens or shorten prompt.cue.",
             )
 
@@ -68,7 +121,7 @@ class PromptEncoder:
         ids = encode(self._tokenizer, body)
         kept = self._kept(ids)
         cut = 0 if self._long == "windows" else max(0, len(ids) - self._room)
-        return [EncodedPrompt([*self._start, *part, *self._cue], cut) for part in kept]
+        return [EncodedPrompt([*self._frame.start, *part, *self._frame.end], cut) for part in kept]
 
     def rows(self, bodies: Sequence[str]) -> EncodedRows:
         """Encodes rendered rows."""

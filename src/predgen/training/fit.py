@@ -25,7 +25,7 @@ from predgen.answers.trie import build_trie
 from predgen.config import LongText, RunConfig, Scoring, Task
 from predgen.data.batches import TrainingRow
 from predgen.data.objects import RowsInMemory
-from predgen.data.prompts import EncodedRows, PromptEncoder
+from predgen.data.prompts import EncodedRows, PromptEncoder, frame_of
 from predgen.decoding.check import choose_scoring, windows_branch
 from predgen.decoding.decide import number_decisions, residual_radius
 from predgen.errors import ConfigError, Interrupted
@@ -262,13 +262,17 @@ def fit(
 
 def _bench(config: RunConfig, prepared: Prepared, say: Say, trust_remote_code: bool) -> _Bench:
     base = _load_base(config, say, trust_remote_code)
-    table = AnswerTable(build_trie(prepared.space, base.tokenizer, config.prompt.cue))
+    prompt = config.prompt
+    frame = frame_of(base.tokenizer, prompt.cue, prompt.chat)
+    if frame.behind != prompt.cue:
+        say("Prompts go through the model's chat template. (prompt.chat)")
+    table = AnswerTable(build_trie(prepared.space, base.tokenizer, frame.behind))
     context = context_length(base.model, windows_branch(base.model)) - table.depth - 1
     encoder = PromptEncoder(
-        base.tokenizer, config.prompt.cue, min(config.prompt.max_tokens or context, context), config.prompt.long
+        base.tokenizer, prompt.cue, min(prompt.max_tokens or context, context), prompt.long, prompt.chat
     )
     prompts = {
-        name: _encode(encoder, examples, name, config.prompt.long, say)
+        name: _encode(encoder, examples, name, prompt.long, say)
         for name, examples in (("training", prepared.train), ("dev", prepared.dev), ("test", prepared.test))
     }
     return _Bench(

@@ -30,6 +30,7 @@ from predgen.model.director import ExpectedValue, ValueDirector
 from predgen.model.losses import wdal_released
 from predgen.model.pooling import MeanPool
 from predgen.model.predgen import PredGen, Sampling
+from predgen.model.scale import Scale
 from predgen.model.schedules import build_schedule
 from predgen.model.writer import Writer
 from predgen.model.writer_loss import WriterLoss
@@ -60,7 +61,7 @@ def build_cases(rows: int, tokens: int) -> dict[str, Callable[[], None]]:
     def predgen(
         probability: float, mode: SamplingMode = "token", own: OwnTokens = "greedy", expected: bool = False
     ) -> PredGen:
-        value = ValueDirector(MeanPool(), writer.hidden_size, 0.0, 1.0)
+        value = ValueDirector(MeanPool(), writer.hidden_size, Scale())
         director = ExpectedValue(GRID.values, 1.0) if expected else value
         sampling = Sampling(build_schedule("constant", probability, probability, 1), mode, own, seed=0)
         return PredGen(writer, table, director, WriterLoss(), wdal_released, sampling)

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 
+from predgen.answers.spaces import LabelSet
 from predgen.errors import ConfigError
 from predgen.metrics import (
     baseline_metrics,
@@ -85,7 +86,7 @@ def test_nan_loses_to_any_number() -> None:
 
 def test_a_metric_of_the_other_task_is_refused() -> None:
     with pytest.raises(ConfigError, match="accuracy, ece, log_loss, macro_f1"):
-        check_metric("mae", "classification", ["a"])
+        check_metric("mae", LabelSet(("a", "b")))
 
 
 def test_chance_corrected_metrics_by_hand() -> None:

@@ -251,18 +251,14 @@ def compare(
 @app.command()
 def show(run: Annotated[str, typer.Argument(help="A run folder.")]) -> None:
     """What was trained on what, how, and how well."""
+    from predgen.answers.spaces import space_from_json
     from predgen.training.run_folder import FIGURES, METRICS, read_json, read_record
 
     folder = Path(run)
     record = read_record(folder)
     config = record.config
     facts = Table(show_header=False, box=None, pad_edge=False)
-    space = record.space
-    answers = (
-        f"{len(space['labels'])} labels: {', '.join(space['labels'])}"
-        if space["kind"] == "labels"
-        else f"numbers from {space['low']} to {space['high']}, {space['decimals']} decimals"
-    )
+    answers = str(space_from_json(record.space))
     parts = ", ".join(f"{record.data[name]['rows']} {name}" for name in ("train", "dev", "test"))
     for name, value in (
         ("task", f"{record.task} of {record.target!r} from {record.template!r}"),

@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from predgen.answers.spaces import NumberGrid
+from predgen.answers.spaces import FreeNumber, LabelSet
 from predgen.data.schema import read_targets
 from predgen.data.sources import read_table
 from predgen.decoding.decide import class_decisions, number_decisions
-from predgen.errors import DataError, nearest
+from predgen.errors import DataError
 from predgen.evaluate import choose_rows, target_column
 from predgen.evaluation import Targets
-from predgen.metrics import METRICS, classification_metrics, regression_metrics
+from predgen.metrics import check_metric, classification_metrics, regression_metrics
 from predgen.run import Run
 
 LEVEL = 0.95
@@ -99,7 +99,8 @@ def compare(
         seed: Of the bootstrap.
 
     Raises:
-        DataError: If the runs answer different questions, share no rows, or the metric does not suit them.
+        DataError: If the runs answer different questions, or share no rows.
+        ConfigError: If the metric does not suit them.
     """
     if len(folders) < 2:
         raise DataError(f"{len(folders)} run was named.", "Two or more can be compared.")
@@ -120,10 +121,8 @@ def compare(
             raise DataError(f"{folder} predicts {target!r} ({run.record.task}), the first run {question[1]!r}.")
         question = (run.record.task, target)
         metric = metric or run.record.metric
-        if metric not in METRICS or METRICS[metric].task != run.record.task:
-            fitting = [name for name, known in METRICS.items() if known.task == run.record.task]
-            raise DataError(f"{metric!r} is no metric of a {run.record.task}:", nearest(metric, fitting))
-        truth = read_targets(rows, target, run.record.task)
+        check_metric(metric, run.space)
+        truth = read_targets(rows, target, run.record.task, run.marker)
         metrics.append(_metric_of(run, [run.body(row) for row in rows], truth, metric))
         facts.append((str(folder), str(run.record.config["method"]), run.record.decision))
     assert metric is not None
@@ -133,10 +132,10 @@ def compare(
 def _metric_of(run: Run, bodies: Sequence[str], truth: Targets, metric: str) -> MetricOf:
     """The run's metric on any choice of the rows, repeats included."""
     scores = run.score(bodies)
-    if isinstance(run.space, NumberGrid):
+    if not isinstance(run.space, LabelSet):
         values = number_decisions(scores, run.space, run.reader_name)[run.record.decision].values
-        wanted = np.array([float(value) for value in truth])
-        return lambda chosen: regression_metrics(wanted[chosen].tolist(), values[chosen].tolist())[metric]
+        wanted, exact = np.array([float(value) for value in truth]), isinstance(run.space, FreeNumber)
+        return lambda chosen: regression_metrics(wanted[chosen].tolist(), values[chosen].tolist(), exact)[metric]
     decided, labels = class_decisions(scores, run.reader_name)[run.record.decision], run.space.labels
     gold = np.array([str(value) for value in truth], dtype=object)
     predicted = np.array([labels[index] for index in decided.chosen], dtype=object)

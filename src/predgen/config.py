@@ -82,9 +82,15 @@ class SpaceConfig:
     """The answers that can be predicted; what is None is inferred from the targets."""
 
     labels: tuple[str, ...] | None = None  # classification: the labels, in order
-    low: float | None = None  # regression: the smallest number
-    high: float | None = None  # regression: the largest number
-    decimals: Annotated[int, Field(ge=0, le=9)] | None = None  # regression: digits after the point
+    # regression: "grid" lists every number, and gives each its probability; "free" writes any number, digit by digit,
+    # where there are too many; auto: a grid where it fits, free where it does not and for worked solutions
+    kind: Literal["auto", "grid", "free"] = "auto"
+    low: float | None = None  # grid: the smallest number
+    high: float | None = None  # grid: the largest number
+    decimals: Annotated[int, Field(ge=0, le=9)] | None = None  # grid, free: digits after the point
+    digits: Annotated[int, Field(ge=1, le=15)] | None = None  # free: most digits before the point
+    marker: str = "####"  # free: what stands between a worked solution and its number in the target column
+    solution_tokens: Positive | None = None  # free: the longest solution that may be written; None: as long as seen
 
 
 @dataclass(frozen=True, config=_STRICT)

@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from predgen.answers.spaces import NumberGrid
+from predgen.answers.spaces import LabelSet
 from predgen.config import RunConfig, load_config
 from predgen.decoding.decide import number_decisions
 from predgen.errors import ConfigError, PredgenError
@@ -87,7 +87,7 @@ def _draw(folder: Path, fitted: dict[str, Fitted]) -> None:
     panels, values = [], []
     for method, run in fitted.items():
         evaluation, space = run.metrics["test"], run.run.space
-        if not isinstance(space, NumberGrid) or run.reported is None:
+        if isinstance(space, LabelSet) or run.reported is None:
             return  # scatter plots are for numbers; each run folder has its confusion matrix
         scores, truth = run.reported
         decision = evaluation["decision"]

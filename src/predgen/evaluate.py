@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from predgen.answers.spaces import NumberGrid
+from predgen.answers.spaces import LabelSet
 from predgen.data.schema import read_targets
 from predgen.data.sources import read_table
 from predgen.data.table import Table
@@ -51,9 +51,9 @@ def evaluate_source(
         say(note)
     run = load_run()
     rows = [table.good_rows[number] for number in numbers]
-    truth = read_targets(rows, target_column(run, table), run.record.task)
-    if not isinstance(run.space, NumberGrid):
-        _refuse_unknown_labels(run, [str(label) for label in truth], numbers)
+    truth = read_targets(rows, target_column(run, table), run.record.task, run.marker)
+    if isinstance(run.space, LabelSet):
+        _refuse_unknown_labels(run.space.labels, [str(label) for label in truth], numbers)
     return replace(run.evaluate(rows, truth, progress), notes=[note] if note else [])
 
 
@@ -107,12 +107,12 @@ def target_column(run: Run, table: Table) -> str:
     return target
 
 
-def _refuse_unknown_labels(run: Run, truth: list[str], numbers: list[int]) -> None:
-    unknown = [(number, label) for number, label in zip(numbers, truth, strict=True) if label not in run.space.texts]
+def _refuse_unknown_labels(known: Sequence[str], truth: list[str], numbers: list[int]) -> None:
+    unknown = [(number, label) for number, label in zip(numbers, truth, strict=True) if label not in known]
     if unknown:
         number, label = unknown[0]
         raise DataError(
             f"{len(unknown)} rows have a label that this run does not know, first row {number}: {label!r}.",
-            nearest(label, run.space.texts),
+            nearest(label, known),
             "Leave these rows out, or fit on data that has the label.",
         )

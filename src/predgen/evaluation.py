@@ -9,7 +9,7 @@ from typing import Any, cast
 import numpy as np
 from torch import nn
 
-from predgen.answers.spaces import LabelSet, NumberGrid
+from predgen.answers.spaces import FreeNumber, LabelSet, NumberGrid, Space
 from predgen.data.batches import pad_prompts
 from predgen.data.tokens import decode
 from predgen.decoding.decide import (
@@ -53,7 +53,7 @@ class Evaluation:
 
 
 def decision_metrics(
-    scores: Scores, space: LabelSet | NumberGrid, reader_name: str | None, truth: Targets
+    scores: Scores, space: Space, reader_name: str | None, truth: Targets
 ) -> dict[str, dict[str, float]]:
     """Every metric under every decision.
 
@@ -63,10 +63,10 @@ def decision_metrics(
         reader_name: What the method calls its director or head.
         truth: N targets, as the rows have them.
     """
-    if isinstance(space, NumberGrid):
+    if not isinstance(space, LabelSet):
         numbers = number_decisions(scores, space, reader_name)
-        wanted = [float(value) for value in truth]
-        return {name: regression_metrics(wanted, decision.values.tolist()) for name, decision in numbers.items()}
+        wanted, exact = [float(value) for value in truth], isinstance(space, FreeNumber)
+        return {name: regression_metrics(wanted, decision.values.tolist(), exact) for name, decision in numbers.items()}
     classes = class_decisions(scores, reader_name)
     labels = [str(value) for value in truth]
     return {
@@ -77,7 +77,7 @@ def decision_metrics(
     }
 
 
-def posterior_coverage(scores: Scores, space: LabelSet | NumberGrid, truth: Targets) -> dict[str, float]:
+def posterior_coverage(scores: Scores, space: Space, truth: Targets) -> dict[str, float]:
     """Coverage and mean width of the posterior's 90% intervals, and its CRPS; empty where there is none."""
     if not isinstance(space, NumberGrid):
         return {}
@@ -115,7 +115,7 @@ def head_coverage(values: Sequence[float], radius: float, truth: Targets) -> dic
 
 
 def share_outside_space(
-    method: nn.Module, prompts: Sequence[Sequence[int]], space: LabelSet | NumberGrid, tokenizer: Any, batch_size: int
+    method: nn.Module, prompts: Sequence[Sequence[int]], space: Space, tokenizer: Any, batch_size: int
 ) -> float | None:
     """The share of rows whose unconstrained greedy text is no answer of the space; None where nothing is written.
 

@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from predgen.answers.spaces import FreeNumber, LabelSet, Space
 from predgen.config import Task
 from predgen.data.targets import is_number
 from predgen.errors import ConfigError, nearest
 
 Floats = NDArray[np.float64]
 ECE_BINS = 15
+EXACT_WITHIN = 1e-4
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,7 @@ METRICS: dict[str, Metric] = {
         Metric("quadratic_kappa", "classification", True, "quadratic weighted kappa"),
         Metric("log_loss", "classification", False, "log loss (nats)"),
         Metric("ece", "classification", False, "expected calibration error"),
+        Metric("exact_match", "regression", True, "exact match"),
         Metric("mae", "regression", False, "mean absolute error"),
         Metric("mse", "regression", False, "mean squared error"),
         Metric("rmse", "regression", False, "root mean squared error"),
@@ -55,27 +58,31 @@ METRICS: dict[str, Metric] = {
 }
 
 
-def default_metric(task: Task) -> str:
-    """What selects the checkpoint when nothing is said: accuracy, or mae."""
-    return "accuracy" if task == "classification" else "mae"
+def default_metric(space: Space) -> str:
+    """What selects the checkpoint when nothing is said: accuracy, mae, or exact_match of free numbers."""
+    if isinstance(space, FreeNumber):
+        return "exact_match"
+    return "accuracy" if isinstance(space, LabelSet) else "mae"
 
 
-def check_metric(name: str, task: Task, answers: Sequence[str]) -> None:
-    """Refuses a metric that is unknown, or does not measure the task or its answers.
+def check_metric(name: str, space: Space) -> None:
+    """Refuses a metric that is unknown, or does not measure such answers.
 
     Args:
         name: As in `train.metric`.
-        task: The task.
-        answers: All answers, as text.
+        space: The answers.
 
     Raises:
         ConfigError: The message lists those that do.
     """
+    task: Task = "classification" if isinstance(space, LabelSet) else "regression"
     fitting = [metric.name for metric in METRICS.values() if metric.task == task]
     if name not in fitting:
         raise ConfigError(f"{name!r} is no metric of a {task}:", nearest(name, fitting))
-    if name == "quadratic_kappa" and not all(map(is_number, answers)):
-        raise ConfigError("quadratic_kappa needs labels that are numbers.", f"Found {list(answers[:5])}.")
+    if name == "quadratic_kappa" and isinstance(space, LabelSet) and not all(map(is_number, space.labels)):
+        raise ConfigError("quadratic_kappa needs labels that are numbers.", f"Found {list(space.labels[:5])}.")
+    if name == "exact_match" and not isinstance(space, FreeNumber):
+        raise ConfigError("exact_match is a metric of free numbers.", remedy="Choose another, or space.kind=free.")
 
 
 def better(metric: str, value: float, than: float) -> bool:
@@ -171,12 +178,13 @@ def expected_calibration_error(gold: NDArray[np.int64], chosen: NDArray[np.int64
     return float(sum(gaps) / len(chosen))
 
 
-def regression_metrics(truth: Sequence[float], predicted: Sequence[float]) -> dict[str, float]:
+def regression_metrics(truth: Sequence[float], predicted: Sequence[float], exact: bool = False) -> dict[str, float]:
     """mae, mse, rmse, r2, pearson, spearman; correlations of a constant, and R² of one row, are NaN.
 
     Args:
         truth: N numbers.
         predicted: N numbers.
+        exact: Whether exact_match comes first: the share of rows that are off by less than 1e-4 (the paper's Table 5).
     """
     from scipy.stats import rankdata
 
@@ -185,6 +193,7 @@ def regression_metrics(truth: Sequence[float], predicted: Sequence[float]) -> di
     mse = float((errors**2).mean())
     spread = float(((wanted - wanted.mean()) ** 2).mean())
     return {
+        **({"exact_match": float((np.abs(errors) < EXACT_WITHIN).mean())} if exact else {}),
         "mae": float(np.abs(errors).mean()),
         "mse": mse,
         "rmse": math.sqrt(mse),
@@ -223,7 +232,8 @@ def baseline_metrics(
 
     Args:
         baseline: ``{"shares": {label: share}}`` for labels: the majority label, with the shares as probabilities. Or
-            ``{"mean": …, "median": …}`` for numbers, each a prediction of its own.
+            ``{"mean": …, "median": …}`` for numbers, each a prediction of its own; with ``"mode"`` among them, exact
+            match counts.
         truth: N targets.
     """
     if "shares" in baseline:
@@ -234,4 +244,5 @@ def baseline_metrics(
         words = [str(label) for label in truth]
         return {"majority": classification_metrics(words, [majority] * len(words), probabilities, labels)}
     numbers = [float(value) for value in truth]
-    return {name: regression_metrics(numbers, [value] * len(numbers)) for name, value in baseline.items()}
+    exact = "mode" in baseline
+    return {name: regression_metrics(numbers, [value] * len(numbers), exact) for name, value in baseline.items()}

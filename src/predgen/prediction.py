@@ -6,10 +6,11 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from predgen.answers.spaces import LabelSet, NumberGrid
+from predgen.answers.spaces import LabelSet, Numbers
 from predgen.data.batches import pad_prompts
 from predgen.data.prompts import EncodedRows
 from predgen.decoding.decide import (
@@ -44,9 +45,10 @@ class NumberPrediction:
     Args:
         row: Position in the input, from 0.
         prediction: The number, as the run decides.
-        mean: Of the exact posterior; for a predictor the prediction.
-        median: Of the exact posterior; for a predictor the prediction.
-        interval: Central 90% of the posterior; for a predictor the prediction ± what held 90% of dev rows.
+        mean: Of the exact posterior; without one the prediction.
+        median: Of the exact posterior; without one the prediction.
+        interval: Central 90% of the posterior; without one the prediction ± what held 90% of dev rows.
+        text: What was written where the space cannot be listed, its worked solution included; else None.
     """
 
     row: int
@@ -54,6 +56,7 @@ class NumberPrediction:
     mean: float
     median: float
     interval: tuple[float, float]
+    text: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,8 +76,8 @@ Prediction = LabelPrediction | NumberPrediction | RowError
 
 
 def to_json(prediction: Prediction) -> dict[str, Any]:
-    """One JSON object a row, its keys the fields' names."""
-    return dataclasses.asdict(prediction)
+    """One JSON object a row, its keys the fields' names; what a kind of answer does not have is left out."""
+    return {name: value for name, value in dataclasses.asdict(prediction).items() if value is not None}
 
 
 def score_prompts(
@@ -145,7 +148,8 @@ def score_rows(
         greedy = torch.where(windows == 1, greedy[first], posterior.argmax(dim=1))
     logits = None if scores.class_logits is None else mean_of_logs(scores.class_logits.double().log_softmax(dim=1))
     value = None if scores.value is None else mean(scores.value)
-    return Scores(posterior, mean_of_logs(scores.log_mass), greedy, logits, value)
+    # Free numbers cannot be averaged over windows, and are refused there.
+    return Scores(posterior, mean_of_logs(scores.log_mass), greedy, logits, value, None, None)
 
 
 def _joined(column: tuple[Tensor | None, ...], back: Tensor) -> Tensor | None:
@@ -178,30 +182,35 @@ def label_predictions(
 
 def number_predictions(
     scores: Scores,
-    grid: NumberGrid,
+    space: Numbers,
     reader_name: str | None,
     decision: str,
     radius: float,
     rows: Sequence[int],
+    spell: Callable[[Sequence[int]], str],
 ) -> list[NumberPrediction]:
     """Typed predictions under one decision.
 
     Args:
         scores: Of N rows.
-        grid: The numbers.
+        space: The numbers.
         reader_name: What the method calls its director or head.
         decision: The decision's name.
         radius: Half width of a 90% interval from dev residuals; used where there is no posterior.
         rows: N input positions.
+        spell: Token ids → text.
     """
-    decided: NumberDecision = number_decisions(scores, grid, reader_name)[decision]
-    posterior = number_distribution(scores, grid)
+    decided: NumberDecision = number_decisions(scores, space, reader_name)[decision]
+    posterior = number_distribution(scores, space)
+    texts: list[str | None] = [None] * len(rows)
+    if scores.written is not None:
+        texts = [spell([token for token in ids if token >= 0]).strip() for ids in scores.written.tolist()]
     predictions = []
     for position, row in enumerate(rows):
         value = float(decided.values[position])
         if posterior is None:
-            ends = (max(grid.low, value - radius), min(grid.high, value + radius))
-            predictions.append(NumberPrediction(row, value, value, value, ends))
+            low, high = space.admit(np.array([value - radius, value + radius])).tolist()
+            predictions.append(NumberPrediction(row, value, value, value, (low, high), texts[position]))
         else:
             ends = (float(posterior.low[position]), float(posterior.high[position]))
             mean, median = float(posterior.mean[position]), float(posterior.median[position])

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from predgen.answers.spaces import LabelSet, NumberGrid, space_from_json
-from predgen.answers.tables import AnswerTable
-from predgen.answers.trie import build_trie
+from predgen.answers.build import build_table
+from predgen.answers.spaces import FreeNumber, LabelSet, Space, space_from_json
 from predgen.config import config_from_dict
 from predgen.data.objects import RowsInMemory, table_of
 from predgen.data.prompts import PromptEncoder, frame_of
 from predgen.data.templates import render, template_fields
+from predgen.data.tokens import decode
 from predgen.decoding.decide import decisions_for, number_decisions
 from predgen.errors import DataError, PredgenError, RunFolderError
 from predgen.evaluation import (
@@ -31,6 +31,8 @@ from predgen.evaluation import (
 from predgen.metrics import baseline_metrics
 from predgen.model.build import Setting, build_method, build_writer
 from predgen.model.outputs import Scores
+from predgen.model.scale import Scale, scale_kind
+from predgen.model.writer import Writer
 from predgen.peft_methods import peft_method
 from predgen.prediction import Prediction, RowError, label_predictions, number_predictions, score_rows
 from predgen.training.run_folder import DIRECTOR, RunRecord, read_record
@@ -62,7 +64,7 @@ class Run:
 
     record: RunRecord
     method: nn.Module
-    space: LabelSet | NumberGrid
+    space: Space
     encoder: PromptEncoder
     tokenizer: PreTrainedTokenizerBase
     batch_size: int = 32
@@ -72,6 +74,11 @@ class Run:
         """What the method calls its director or head."""
         name: str | None = self.method.reader_name  # type: ignore[assignment]
         return name
+
+    @property
+    def marker(self) -> str | None:
+        """What stands before the number in targets that are worked solutions; None where they are none."""
+        return self.space.marker if isinstance(self.space, FreeNumber) else None
 
     def body(self, row: Row) -> str:
         """A row as the prompt's body.
@@ -129,11 +136,17 @@ class Run:
 
     def decide(self, scores: Scores, rows: Sequence[int]) -> Sequence[Prediction]:
         """Scores → typed predictions under the run's default decision; `rows` are their input positions."""
-        if isinstance(self.space, NumberGrid):
-            return number_predictions(
-                scores, self.space, self.reader_name, self.record.decision, self.record.radius, rows
-            )
-        return label_predictions(scores, self.space, self.reader_name, self.record.decision, rows)
+        if isinstance(self.space, LabelSet):
+            return label_predictions(scores, self.space, self.reader_name, self.record.decision, rows)
+        return number_predictions(
+            scores,
+            self.space,
+            self.reader_name,
+            self.record.decision,
+            self.record.radius,
+            rows,
+            lambda ids: decode(self.tokenizer, ids),
+        )
 
     def predict_proba(self, rows: Sequence[Row]) -> NDArray[np.float64]:
         """Probabilities of every answer, (N, A), in the order of `space.texts`.
@@ -141,7 +154,7 @@ class Run:
         For labels under the run's default decision; for numbers of the writer's exact posterior.
 
         Raises:
-            DataError: If a row cannot be read, or the run has no distribution over numbers (a predictor).
+            DataError: If a row cannot be read, or the run has no distribution over numbers (a predictor, free numbers).
         """
         scores = self.score([self.body(row) for row in rows])
         if isinstance(self.space, LabelSet):
@@ -149,7 +162,8 @@ class Run:
             return decision.probabilities  # type: ignore[union-attr]
         if scores.log_posterior is None:
             raise DataError(
-                "A predictor of numbers has no distribution over them.", remedy="Use predict(), or another method."
+                "This run has no distribution over numbers: it is a predictor's, or of free numbers.",
+                remedy="Use predict(), or another method, or space.kind=grid.",
             )
         posterior: NDArray[np.float64] = scores.log_posterior.double().exp().cpu().numpy()
         return posterior
@@ -171,7 +185,7 @@ class Run:
     def evaluate_scores(self, bodies: Sequence[str], scores: Scores, truth: Targets) -> Evaluation:
         """As `evaluate`, of scores that are there already."""
         interval = posterior_coverage(scores, self.space, truth)
-        if isinstance(self.space, NumberGrid) and scores.log_posterior is None:
+        if not isinstance(self.space, LabelSet) and scores.log_posterior is None:
             decided = number_decisions(scores, self.space, self.reader_name)[self.record.decision]
             interval = head_coverage(decided.values.tolist(), self.record.radius, truth)
         prompts = self.encoder.rows(bodies).prompts
@@ -222,11 +236,12 @@ def load(path: str | Path, batch_size: int = 32, trust_remote_code: bool = False
         lm = peft.load(base.model, folder)
         prompt = config.prompt
         frame = frame_of(tokenizer, prompt.cue, prompt.chat)
-        table = AnswerTable(build_trie(space, tokenizer, frame.behind))
+        table = build_table(space, tokenizer, frame.behind, Writer(base.model).vocabulary_size)
         task = config.task
         if task == "auto":
             raise RunFolderError(f"{folder}/predgen.json does not say its task.")
-        setting = Setting(config, task, space, record.total_steps, record.mean, record.spread)
+        scale = Scale(record.mean, record.spread, scale_kind(space))
+        setting = Setting(config, task, space, record.total_steps, scale)
         method = build_method(build_writer(lm, config, record.scoring), table, setting)
         director = load_file(folder / DIRECTOR) if (folder / DIRECTOR).exists() else {}
     except (OSError, SafetensorError, json.JSONDecodeError, KeyError, ValueError, RuntimeError) as problem:

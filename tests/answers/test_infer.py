@@ -53,6 +53,6 @@ def test_what_does_not_fit_is_refused() -> None:
     with pytest.raises(AnswerError, match="All 2 targets are 3"):
         infer_space([3.0, 3.0], "regression", FREE)
     with pytest.raises(AnswerError, match="make 9,001 answers"):
-        infer_space([1000.0, 9999.0], "regression", FREE)
+        infer_space([1000.0, 9999.0], "regression", SpaceConfig(kind="grid"))
     with pytest.raises(AnswerError, match="outside the grid"):
         infer_space([0.0, 2.0], "regression", SpaceConfig(low=0, high=1, decimals=1))

@@ -20,7 +20,7 @@ GRID = NumberGrid(0, 4, 0)
 def number_scores(probabilities: list[float], value: float | None = None) -> Scores:
     posterior = torch.tensor([probabilities], dtype=torch.float64).log()
     read = None if value is None else torch.tensor([value])
-    return Scores(posterior, torch.zeros(1), torch.tensor([1]), None, read)
+    return Scores(posterior, torch.zeros(1), torch.tensor([1]), None, read, None, None)
 
 
 def test_decisions_over_numbers_by_hand() -> None:
@@ -38,7 +38,7 @@ def test_the_interval_holds_at_least_its_level() -> None:
 
 
 def test_a_head_alone_decides_alone() -> None:
-    scores = Scores(None, None, None, None, torch.tensor([2.5]))
+    scores = Scores.nothing()._replace(value=torch.tensor([2.5]))
     assert list(number_decisions(scores, GRID, "head")) == ["head"]
     assert number_distribution(scores, GRID) is None
 
@@ -49,8 +49,10 @@ def test_a_quantile_at_an_exact_step_takes_the_lower_value() -> None:
 
 
 def test_classes_by_hand() -> None:
-    scores = Scores(
-        torch.tensor([[0.6, 0.4]]).log(), torch.zeros(1), torch.tensor([1]), torch.tensor([[0.0, 1.0]]), None
+    scores = Scores.nothing()._replace(
+        log_posterior=torch.tensor([[0.6, 0.4]]).log(),
+        greedy=torch.tensor([1]),
+        class_logits=torch.tensor([[0.0, 1.0]]),
     )
     decided = class_decisions(scores, "director")
     assert {name: int(decision.chosen[0]) for name, decision in decided.items()} == {

@@ -19,6 +19,7 @@ from predgen.model.director import (
     error_of,
 )
 from predgen.model.pooling import MeanPool
+from predgen.model.scale import Scale
 
 # Two rows of T = 3 and V = 4: tokens 1 and 2 spell the numerals 3 and 7.
 STATES = torch.tensor([[[1.0, 0.0], [3.0, 2.0], [9.0, 9.0]], [[2.0, 2.0], [7.0, 7.0], [7.0, 7.0]]])
@@ -45,7 +46,7 @@ def with_weights(module: nn.Module, weight: list[list[float]], bias: list[float]
 
 def test_a_head_starts_at_nothing_known() -> None:
     assert ClassDirector(MeanPool(), 2, 3).class_logits(ANSWER).tolist() == [[0.0] * 3] * 2
-    assert ValueDirector(MeanPool(), 2, mean=10.0, spread=4.0).value(ANSWER).tolist() == [10.0, 10.0]
+    assert ValueDirector(MeanPool(), 2, Scale(10.0, 4.0)).value(ANSWER).tolist() == [10.0, 10.0]
 
 
 def test_class_director_by_hand() -> None:
@@ -74,7 +75,7 @@ def test_vocabulary_director_by_hand() -> None:
 
 
 def test_value_director_by_hand() -> None:
-    director = ValueDirector(MeanPool(), 2, mean=10.0, spread=4.0)
+    director = ValueDirector(MeanPool(), 2, Scale(10.0, 4.0))
     with_weights(director.output.linear, [[0.5, -1.0]], [1.0])
     # head inputs (1, −1), (0, 0) → 1 + ½ + 1, 1 in standard deviations → 20, 14
     assert director.value(ANSWER).tolist() == pytest.approx([20.0, 14.0], rel=1e-4)

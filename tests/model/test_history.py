@@ -19,7 +19,7 @@ from predgen.model.history import (
     parallel_history,
     write_history,
 )
-from predgen.model.sampling import draw_coins, draw_noise
+from predgen.model.sampling import GumbelNoise, draw_coins
 from predgen.model.writer import Prefix, Writer
 
 CUE = "\nAnswer:"
@@ -107,7 +107,7 @@ def test_writing_leaves_mode_and_gradient_alone(
     writer, prefix = read
     table = AnswerTable(trie)
     writer.train()
-    noise = draw_noise(0, 0, torch.arange(4), table.depth + 1, table.child_tokens.shape[1]) if own == "sample" else None
+    noise = GumbelNoise(0, 0, torch.arange(4), table.choices) if own == "sample" else None
     history = write_history(writer, prefix, table, GOLD, mode, own, coins(table, True), noise)
     assert writer.training
     assert history.own.all()
@@ -181,7 +181,7 @@ def test_sampled_tokens_follow_the_models_distribution(
     prompt = PromptEncoder(byte_level, CUE, 100)("a good one").ids
     prefix = writer.prefill(*pad_prompts([prompt] * 600))
     answers = torch.zeros(600, dtype=torch.long)
-    noise = draw_noise(0, 0, torch.arange(600), table.depth + 1, table.child_tokens.shape[1])
+    noise = GumbelNoise(0, 0, torch.arange(600), table.choices)
     history = mixed_history(writer, prefix, table, answers, torch.ones(600, table.depth + 1, dtype=torch.bool), noise)
     expected = score_trie(writer, prefix.rows(0, 1), table, "space").log_probs.exp()[0]
     drawn = [tuple(ids[mask].tolist()) for ids, mask in zip(history.ids, history.mask, strict=True)]

@@ -31,6 +31,7 @@ from predgen.model.losses import joint_loss, masked_mean, token_losses
 from predgen.model.pooling import AttentionPool, LastToken, MeanPool
 from predgen.model.predgen import PredGen, Sampling
 from predgen.model.rereading import PathwiseWriter, RereadingWriter
+from predgen.model.scale import Scale
 from predgen.model.schedules import build_schedule
 from predgen.model.writer import Writer
 from predgen.model.writer_loss import WriterLoss
@@ -71,8 +72,10 @@ def build(
     directors = {
         "labels": lambda: ClassDirector(LastToken(), writer.hidden_size, 5),
         "vocabulary": lambda: VocabularyDirector(writer.vocabulary_size, 5),
-        "numbers": lambda: ValueDirector(MeanPool(), writer.hidden_size, 0.1, 1.7),
-        "attention": lambda: ValueDirector(AttentionPool(writer.hidden_size), writer.hidden_size, 0.1, 1.7, "huber"),
+        "numbers": lambda: ValueDirector(MeanPool(), writer.hidden_size, Scale(0.1, 1.7)),
+        "attention": lambda: ValueDirector(
+            AttentionPool(writer.hidden_size), writer.hidden_size, Scale(0.1, 1.7), "huber"
+        ),
         "ordered": OrderedPenalty,
         "ordered_released": ReleasedOrderedPenalty,
         "expected": lambda: ExpectedValue(GRID.values, 1.7),
@@ -263,7 +266,7 @@ def test_a_predictor_does_not_see_padding(
 
 
 def test_predictor_losses_by_hand(llama: PreTrainedModel, byte_level: PreTrainedTokenizerFast) -> None:
-    method = Predictor(Writer(llama), "regression", 1, "last", mean=2.0, spread=4.0)
+    method = Predictor(Writer(llama), "regression", 1, "last", Scale(2.0, 4.0))
     nn.init.constant_(method.output.linear.bias, 0.5)
     inputs = batch(byte_level)
     inputs["target"] = torch.tensor([2.0, 4.0, 6.0, -2.0])  # 0, ½, 1, −1 standardised, against ½

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from predgen.model.sampling import draw_coins, draw_noise
+from predgen.model.sampling import GumbelNoise, draw_coins
 
 
 def test_coins_belong_to_the_row_whatever_the_batch() -> None:
@@ -16,7 +16,7 @@ def test_coins_belong_to_the_row_whatever_the_batch() -> None:
 
 
 def test_no_row_goes_on_where_another_began() -> None:
-    uniform = draw_noise(0, 0, torch.arange(50), width=4, choices=8).flatten(1)
+    uniform = GumbelNoise(0, 0, torch.arange(50), choices=8).take(4).flatten(1)
     assert uniform.unique().numel() == uniform.numel()
 
 
@@ -45,8 +45,8 @@ def test_parallel_tosses_one_coin_a_token() -> None:
 
 
 def test_noise_is_gumbels_and_the_rows_own() -> None:
-    noise = draw_noise(0, 0, torch.arange(400), width=5, choices=6)
+    noise = GumbelNoise(0, 0, torch.arange(400), choices=6).take(5)
     assert noise.mean().item() == pytest.approx(0.5772, abs=0.03)  # Euler's constant
     assert noise.var().item() == pytest.approx(1.6449, abs=0.06)  # π² / 6
-    assert torch.equal(draw_noise(0, 0, torch.tensor([7]), 5, 6)[0], noise[7])
-    assert not torch.equal(draw_noise(0, 1, torch.tensor([7]), 5, 6)[0], noise[7])
+    assert torch.equal(GumbelNoise(0, 0, torch.tensor([7]), 6).take(5)[0], noise[7])
+    assert not torch.equal(GumbelNoise(0, 1, torch.tensor([7]), 6).take(5)[0], noise[7])

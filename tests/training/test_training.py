@@ -275,7 +275,7 @@ def test_runs_are_compared_on_the_rows_that_all_allow(
     assert json.loads((out / "comparison.json").read_text())["rows"] < 10
     with pytest.raises(DataError, match="1 run was named"):
         CliRunner().invoke(app, ["compare", folders[0], data], catch_exceptions=False)
-    with pytest.raises(DataError, match="no metric of a"):
+    with pytest.raises(ConfigError, match="no metric of a"):
         CliRunner().invoke(app, ["compare", *folders[:2], data, "--metric", "nonsense"], catch_exceptions=False)
 
 

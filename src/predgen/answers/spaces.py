@@ -1,7 +1,7 @@
 """Answer spaces: value ↔ text, without torch.
 
-Every task has a space, and nothing outside it can ever be predicted. A space lists its answers in a fixed order;
-elsewhere an answer is known by its index in that order.
+Every task has a space, and nothing outside it can ever be predicted. A closed space (`LabelSet`, `NumberGrid`) lists
+its answers in a fixed order; elsewhere an answer is known by its index in that order. `FreeNumber` cannot be listed.
 """
 
 from __future__ import annotations
@@ -12,12 +12,17 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol, runtime_checkable
 
+import numpy as np
+from numpy.typing import NDArray
+
+from predgen.answers.free_number import FreeNumber as FreeNumber
+from predgen.answers.places import place_weights
 from predgen.errors import AnswerError, nearest
 
 
 @runtime_checkable
 class AnswerSpace(Protocol):
-    """What the rest of predgen needs to know of a space."""
+    """What the rest of predgen needs to know of a closed space."""
 
     @property
     def texts(self) -> Sequence[str]:
@@ -104,6 +109,9 @@ class LabelSet:
     def to_json(self) -> dict[str, Any]:
         """``{"kind": "labels", "labels": [...]}``."""
         return {"kind": "labels", "labels": list(self.labels)}
+
+    def __str__(self) -> str:
+        return f"{len(self.labels)} labels: {', '.join(self.labels)}"
 
 
 @dataclass(frozen=True)
@@ -213,28 +221,27 @@ class NumberGrid:
         return self._positions.get(text.strip())
 
     def character_weights(self, index: int) -> list[float]:
-        """Place value made mild: 1 for the last decimal, one more for each place to its left, one more for the sign.
+        """As `place_weights` has it."""
+        return place_weights(self.texts[index])
 
-        The paper's ordered penalty (appendix D.2) wants an error in the integer digit to cost more than one in the
-        last decimal. It weighs by token index, which shifts with the sign and with merged digits; here the weight
-        belongs to the digit's place. The point carries no information and weighs as the place to its right.
-        """
-        text = self.texts[index]
-        places = [position for position, character in enumerate(text) if character.isdigit()]
-        weight = {position: float(len(places) - rank) for rank, position in enumerate(places)}
-        for position, character in enumerate(text):
-            if character in "+-":
-                weight[position] = float(len(places) + 1)
-            elif character == ".":
-                weight[position] = weight[position + 1]
-        return [weight[position] for position in range(len(text))]
+    def admit(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Values of a head, clipped to the grid's range."""
+        clipped: NDArray[np.float64] = np.clip(values, self.low, self.high)
+        return clipped
 
     def to_json(self) -> dict[str, Any]:
         """``{"kind": "numbers", "low": …, "high": …, "decimals": …}``."""
         return {"kind": "numbers", "low": self.low, "high": self.high, "decimals": self.decimals}
 
+    def __str__(self) -> str:
+        return f"numbers from {self.low} to {self.high}, {self.decimals} decimals"
 
-def space_from_json(record: Mapping[str, Any]) -> LabelSet | NumberGrid:
+
+Numbers = NumberGrid | FreeNumber
+Space = LabelSet | Numbers
+
+
+def space_from_json(record: Mapping[str, Any]) -> Space:
     """Reads back what `to_json` wrote.
 
     Raises:
@@ -245,8 +252,17 @@ def space_from_json(record: Mapping[str, Any]) -> LabelSet | NumberGrid:
             return LabelSet(tuple(record["labels"]))
         if record["kind"] == "numbers":
             return NumberGrid(float(record["low"]), float(record["high"]), int(record["decimals"]))
+        if record["kind"] == "free numbers":
+            return FreeNumber(
+                int(record["digits"]),
+                int(record["decimals"]),
+                bool(record["negative"]),
+                record["marker"],
+                int(record["solution_tokens"]),
+            )
     except (KeyError, TypeError, ValueError) as problem:
         raise AnswerError(f"The answer space {dict(record)!r} is incomplete: {problem!r}.") from problem
     raise AnswerError(
-        f"The answer space is of an unknown kind, {record['kind']!r}.", nearest("", ["labels", "numbers"])
+        f"The answer space is of an unknown kind, {record['kind']!r}.",
+        nearest("", ["labels", "numbers", "free numbers"]),
     )

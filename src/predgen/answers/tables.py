@@ -51,6 +51,36 @@ class AnswerTable(nn.Module):
         """How many answers there are."""
         return int(self.answer_node.shape[0])
 
+    @property
+    def choices(self) -> int:
+        """Most tokens to choose among."""
+        return int(self.child_tokens.shape[1])
+
+    def choose(self, node: Tensor, logits: Tensor, position: Tensor | int, noise: Tensor | None = None) -> Tensor:
+        """The likeliest token among a node's children; any where it has none.
+
+        Args:
+            node: (…) nodes.
+            logits: (…, V) of the next token.
+            position: Tokens written before it; of no account in a trie.
+            noise: (…, C) to be added, or None.
+        """
+        names, ways = self.child_tokens[node], self.child_nodes[node] >= 0
+        scores = logits.gather(-1, names).masked_fill(~ways, -torch.inf)
+        best = (scores if noise is None else scores + noise).argmax(dim=-1, keepdim=True)
+        return names.gather(-1, best)[..., 0]
+
+    def follow(self, node: Tensor, token: Tensor) -> Tensor:
+        """The child that a token leads to, -1 where there is none; a token of -1 leads nowhere."""
+        children = self.child_nodes[node]
+        match = (children >= 0) & (self.child_tokens[node] == token[..., None])
+        child = children.gather(-1, match.int().argmax(dim=-1, keepdim=True))[..., 0]
+        return torch.where(match.any(dim=-1), child, torch.full_like(child, -1))
+
+    def reads(self, nodes: Tensor) -> Tensor:
+        """Which tokens a director reads, by the nodes that they lead to: all."""
+        return torch.ones_like(nodes, dtype=torch.bool)
+
 
 def _gold(trie: AnswerTrie) -> dict[str, Tensor]:
     shape = (len(trie.answers), trie.depth + 1)

@@ -100,7 +100,7 @@ def build_trie(space: AnswerSpace, tokenizer: PreTrainedTokenizerBase, cue: str)
             )
         seen[ids] = text
         answers.append(ids)
-        weights.append(_token_weights(tokenizer, ids, text, space.character_weights(index)))
+        weights.append(token_weights(tokenizer, ids, text, space.character_weights(index)))
     nodes = _grow(answers, int(tokenizer.eos_token_id))
     spelled_by = {token: decode(tokenizer, [token]).strip() for ids in answers for token in ids}
     numerals = {token: int(text) for token, text in spelled_by.items() if text.isascii() and text.isdigit()}
@@ -112,7 +112,7 @@ def answer_separator(cue: str) -> str:
     return "" if cue[-1:].isspace() else " "
 
 
-def _token_weights(
+def token_weights(
     tokenizer: PreTrainedTokenizerBase, ids: Sequence[int], text: str, characters: Sequence[float]
 ) -> tuple[float, ...]:
     """The largest weight among the characters that each token adds to the text."""

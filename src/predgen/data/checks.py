@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from predgen.answers.spaces import LabelSet, NumberGrid
+from predgen.answers.spaces import FreeNumber, LabelSet, NumberGrid, Space
 from predgen.errors import AnswerError, DataError, nearest
 
 _NAMED = 5  # rows that a message names; the others are counted
@@ -37,9 +37,7 @@ def duplicates_across(parts: Mapping[str, tuple[Sequence[str], Sequence[int]]]) 
     return lines
 
 
-def strange_targets(
-    space: LabelSet | NumberGrid, targets: Sequence[str] | Sequence[float], numbers: Sequence[int], part: str
-) -> str:
+def strange_targets(space: Space, targets: Sequence[str] | Sequence[float], numbers: Sequence[int], part: str) -> str:
     """Says which targets of a part that is not trained on have no answer of their own.
 
     Args:
@@ -57,7 +55,7 @@ def strange_targets(
     strange = []
     for target, number in zip(targets, numbers, strict=True):
         try:
-            space.index(target)
+            space.write(float(str(target))) if isinstance(space, FreeNumber) else space.index(target)
         except AnswerError:
             strange.append((number, target))
     if not strange:
@@ -71,8 +69,9 @@ def strange_targets(
             nearest(str(strange[0][1]), space.labels),
             "Leave these rows out, or name all labels in space.labels.",
         )
+    where = f"the grid from {space.low:g} to {space.high:g}" if isinstance(space, NumberGrid) else "what can be written"
     return (
-        f"{len(strange)} {part} rows have targets outside the grid from {space.low:g} to {space.high:g} ({named}): "
+        f"{len(strange)} {part} rows have targets outside {where} ({named}): "
         "they count in every score, and can never be predicted exactly."
     )
 

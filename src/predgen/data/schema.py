@@ -8,7 +8,7 @@ from typing import Any
 
 from predgen.config import RunConfig, Task
 from predgen.data.table import Table
-from predgen.data.targets import is_number, label_of, missing, number_of
+from predgen.data.targets import Solution, is_number, label_of, missing, number_of, solution_of
 from predgen.data.templates import template_fields
 from predgen.errors import DataError, nearest
 
@@ -27,6 +27,7 @@ class Schema:
         task: What kind of prediction.
         reasons: One line a decision, to be shown.
         weight: The column that says what each row counts in training, if one does.
+        marker: What stands before the number in targets that are worked solutions; None where targets are not.
     """
 
     template: str
@@ -34,6 +35,7 @@ class Schema:
     task: Task
     reasons: tuple[str, ...]
     weight: str | None = None
+    marker: str | None = None
 
 
 def decide_schema(table: Table, config: RunConfig) -> Schema:
@@ -57,37 +59,59 @@ def decide_schema(table: Table, config: RunConfig) -> Schema:
     if target in fields:
         raise DataError(f"The target {target!r} is also part of the text.", "It would be given away in the prompt.")
     values = [row.get(target) for row in table.good_rows]
-    task, task_reason = _task(values, config)
+    marker = config.space.marker if _are_solutions(values, config) else None
+    task, task_reason = _solutions_task(config) if marker is not None else _task(values, config)
     if data.weight is not None:
         _known(table, data.weight, "--weight")
         if data.weight in (target, *fields):
             raise DataError(f"The weight {data.weight!r} is also the target, or part of the text.")
-    return Schema(template, target, task, (text_reason, target_reason, task_reason), data.weight)
+    return Schema(template, target, task, (text_reason, target_reason, task_reason), data.weight, marker)
 
 
-def read_targets(rows: Sequence[Mapping[str, Any]], target: str, task: Task) -> list[str] | list[float]:
+def read_targets(
+    rows: Sequence[Mapping[str, Any]], target: str, task: Task, marker: str | None = None
+) -> list[str] | list[float]:
     """Each row's target: a label as text, or a finite number.
 
     Args:
         rows: N rows.
         target: The column.
         task: Labels or numbers.
+        marker: Behind which a worked solution says its number; a plain number will do as well.
 
     Raises:
         DataError: If targets are missing, or not finite numbers where numbers are needed; the message names rows.
     """
-    reads = number_of if task == "regression" else label_of
+
+    def number(value: Any) -> float | None:
+        solution = None if marker is None else solution_of(value, marker)
+        return number_of(value) if solution is None else solution.number
+
+    reads = number if task == "regression" else label_of
     read: list[Any] = [None if missing(row.get(target)) else reads(row[target]) for row in rows]
     bad = [number for number, value in enumerate(read) if value is None]
     if bad:
         shown = ", ".join(f"row {number}: {rows[number].get(target)!r}" for number in bad[:5])
         wanted = "a finite number" if task == "regression" else "a label"
+        wanted += "" if marker is None else f", behind {marker!r} where a solution is worked out"
         raise DataError(
             f"{len(bad)} of {len(rows)} rows have no usable target in {target!r} ({shown}{', …' * (len(bad) > 5)}).",
             f"Each needs {wanted}.",
             "Mend or remove them.",
         )
     return read
+
+
+def read_solutions(rows: Sequence[Mapping[str, Any]], target: str, marker: str) -> list[str]:
+    """What each row works out before its number; empty where it does not.
+
+    Args:
+        rows: N rows, whose targets `read_targets` can read.
+        target: The column.
+        marker: What stands between the two.
+    """
+    solutions = [solution_of(row[target], marker) or Solution("", 0.0) for row in rows]
+    return [solution.text for solution in solutions]
 
 
 def read_weights(rows: Sequence[Mapping[str, Any]], column: str) -> list[float]:
@@ -156,6 +180,18 @@ def _mean_length(table: Table, name: str) -> float:
     texts = [value for value in values if isinstance(value, str) and not is_number(value)]
     # Numbers and flags are not what a prompt is made of.
     return sum(map(len, texts)) / len(texts) if len(texts) * 2 > len(values) else 0.0
+
+
+def _are_solutions(values: Sequence[Any], config: RunConfig) -> bool:
+    """Whether most targets are texts that end in the marker and a number."""
+    if config.task == "classification" or config.space.kind == "grid":
+        return False
+    present = [value for value in values if not missing(value)]
+    return sum(solution_of(value, config.space.marker) is not None for value in present) * 2 > len(present)
+
+
+def _solutions_task(config: RunConfig) -> tuple[Task, str]:
+    return "regression", f"Task: regression, since the target is worked solutions that end in {config.space.marker!r}."
 
 
 def _task(values: Sequence[Any], config: RunConfig) -> tuple[Task, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 _MISSING = frozenset({"", "nan", "na", "n/a", "null", "none"})
 
@@ -29,6 +29,22 @@ def number_of(value: Any) -> float | None:
     except (TypeError, ValueError):
         return None
     return number if math.isfinite(number) else None
+
+
+class Solution(NamedTuple):
+    """A worked solution, taken apart."""
+
+    text: str  # all before the marker
+    number: float
+
+
+def solution_of(value: Any, marker: str) -> Solution | None:
+    """What stands before and behind a target's last marker; None unless the latter is a number, commas allowed."""
+    if not isinstance(value, str) or marker not in value:
+        return None
+    text, _, behind = value.rpartition(marker)
+    number = number_of(behind.strip().removeprefix("$").rstrip(".").replace(",", ""))
+    return None if number is None else Solution(text.strip(), number)
 
 
 def label_of(value: Any) -> str:

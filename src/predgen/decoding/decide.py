@@ -2,7 +2,8 @@
 
 Classes: "mode" (likeliest label), "greedy" (likeliest token after token), and the director's or head's choice.
 Numbers: "mean" (best for squared error), "median" (best for absolute error), "mode", "greedy", and the director's or
-head's value. All of them lie within the answer space.
+head's value. All of them lie within the answer space. Of numbers that cannot be listed there is no distribution:
+"greedy" is what was written, and the director's or head's value is rounded as the space writes numbers.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from predgen.answers.spaces import LabelSet, NumberGrid
+from predgen.answers.spaces import LabelSet, NumberGrid, Numbers, Space
 from predgen.model.outputs import Scores
 
 Floats = NDArray[np.float64]
@@ -59,42 +60,42 @@ def class_decisions(scores: Scores, reader_name: str | None) -> dict[str, ClassD
     return decisions
 
 
-def number_decisions(scores: Scores, grid: NumberGrid, reader_name: str | None) -> dict[str, NumberDecision]:
-    """Every decision over numbers that the scores allow; a director's or head's value is clipped to the grid's range.
+def number_decisions(scores: Scores, space: Numbers, reader_name: str | None) -> dict[str, NumberDecision]:
+    """Every decision over numbers that the scores allow; a director's or head's value is brought into the space.
 
     Args:
-        scores: Of N rows over the grid.
-        grid: The answer space.
+        scores: Of N rows.
+        space: The answer space.
         reader_name: What the method calls its director or head.
     """
-    values = np.array(grid.values)
     decisions = {}
-    if scores.log_posterior is not None and scores.greedy is not None:
-        posterior = _probabilities(scores.log_posterior)
+    if scores.number is not None:
+        decisions["greedy"] = NumberDecision(scores.number.double().cpu().numpy())
+    if scores.log_posterior is not None and scores.greedy is not None and isinstance(space, NumberGrid):
+        posterior, values = _probabilities(scores.log_posterior), np.array(space.values)
         decisions["mean"] = NumberDecision(posterior @ values)
         decisions["median"] = NumberDecision(grid_quantile(posterior, values, 0.5))
         decisions["mode"] = NumberDecision(values[posterior.argmax(axis=1)])
         decisions["greedy"] = NumberDecision(values[scores.greedy.cpu().numpy()])
     if scores.value is not None and reader_name is not None:
-        read = scores.value.double().cpu().numpy()
-        decisions[reader_name] = NumberDecision(np.clip(read, grid.low, grid.high))
+        decisions[reader_name] = NumberDecision(space.admit(scores.value.double().cpu().numpy()))
     return decisions
 
 
 def decisions_for(
-    scores: Scores, space: LabelSet | NumberGrid, reader_name: str | None
+    scores: Scores, space: Space, reader_name: str | None
 ) -> dict[str, ClassDecision] | dict[str, NumberDecision]:
     """`class_decisions` or `number_decisions`, as the space asks."""
-    if isinstance(space, NumberGrid):
-        return number_decisions(scores, space, reader_name)
-    return class_decisions(scores, reader_name)
+    if isinstance(space, LabelSet):
+        return class_decisions(scores, reader_name)
+    return number_decisions(scores, space, reader_name)
 
 
-def number_distribution(scores: Scores, grid: NumberGrid) -> NumberDistribution | None:
+def number_distribution(scores: Scores, space: Numbers) -> NumberDistribution | None:
     """Mean, median and central 90% interval of the posterior; None without a posterior."""
-    if scores.log_posterior is None:
+    if scores.log_posterior is None or not isinstance(space, NumberGrid):
         return None
-    posterior, values = _probabilities(scores.log_posterior), np.array(grid.values)
+    posterior, values = _probabilities(scores.log_posterior), np.array(space.values)
     tail = (1.0 - INTERVAL_LEVEL) / 2
     return NumberDistribution(
         mean=posterior @ values,

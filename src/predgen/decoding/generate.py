@@ -5,12 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from predgen.answers.tables import AnswerTable
+from predgen.answers.build import Table
 from predgen.model.writer import Prefix, Writer
 
 
 @torch.no_grad()
-def generate_freely(writer: Writer, prefix: Prefix, table: AnswerTable) -> list[list[int]]:
+def generate_freely(writer: Writer, prefix: Prefix, table: Table) -> list[list[int]]:
     """Greedy decoding over the whole vocabulary, until the terminator or one token beyond the longest answer.
 
     Args:

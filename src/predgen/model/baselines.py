@@ -6,13 +6,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from predgen.answers.tables import AnswerTable
+from predgen.answers.build import Table
 from predgen.config import Pooling, Task
+from predgen.decoding.decode import decode
 from predgen.decoding.generate import generate_freely
-from predgen.decoding.score import score_trie
 from predgen.model.history import gold_history
 from predgen.model.outputs import Scores, StepOutput
 from predgen.model.pooling import Head, build_pool
+from predgen.model.scale import Scale
 from predgen.model.writer import Writer
 from predgen.model.writer_loss import WriterLoss
 
@@ -28,7 +29,7 @@ class Generator(nn.Module):
 
     reader_name: str | None = None
 
-    def __init__(self, writer: Writer, table: AnswerTable, writer_loss: WriterLoss) -> None:
+    def __init__(self, writer: Writer, table: Table, writer_loss: WriterLoss) -> None:
         super().__init__()
         self.writer, self.table, self.writer_loss = writer, table, writer_loss
 
@@ -51,10 +52,9 @@ class Generator(nn.Module):
 
     @torch.no_grad()
     def score(self, prompt_ids: Tensor, prompt_mask: Tensor) -> Scores:
-        """The writer's exact posterior; see `PredGen.score`."""
+        """The writer's exact posterior, or its number; see `PredGen.score`."""
         prefix = self.writer.prefill(prompt_ids, prompt_mask)
-        scored = score_trie(self.writer, prefix, self.table, self.writer_loss.normalise)
-        return Scores(scored.log_posterior, scored.log_mass, scored.greedy, None, None)
+        return decode(self.writer, prefix, self.table, self.writer_loss.normalise).scores
 
     def write_freely(self, prompt_ids: Tensor, prompt_mask: Tensor) -> list[list[int]]:
         """Greedy text over the whole vocabulary, as token ids; a diagnosis, never a prediction."""
@@ -69,20 +69,17 @@ class Predictor(nn.Module):
         task: Which of the two losses.
         outputs: Classes; 1 for numbers.
         pooling: "first", "last", "mean" or "attention".
-        mean: The training targets' mean; unused for classes.
-        spread: Their standard deviation, positive; unused for classes.
+        scale: Of the training targets; unused for classes.
     """
 
     reader_name: str | None = "head"
 
-    def __init__(
-        self, writer: Writer, task: Task, outputs: int, pooling: Pooling, mean: float = 0.0, spread: float = 1.0
-    ) -> None:
+    def __init__(self, writer: Writer, task: Task, outputs: int, pooling: Pooling, scale: Scale | None = None) -> None:
         super().__init__()
         self.writer, self.task = writer, task
         self.pool = build_pool(pooling, writer.hidden_size)
         self.output = Head(writer.hidden_size, outputs)
-        self.mean, self.spread = mean, spread
+        self.scale = scale or Scale()
 
     def forward(
         self,
@@ -99,7 +96,7 @@ class Predictor(nn.Module):
         if self.task == "classification":
             loss = functional.cross_entropy(output, answer_index, reduction="none")
         else:
-            loss = (output[:, 0] - (target - self.mean) / self.spread).square()
+            loss = (output[:, 0] - self.scale.standardise(target)).square()
         return StepOutput((weight * loss).mean(), None, loss, None, None)
 
     def _read(self, prompt_ids: Tensor, prompt_mask: Tensor) -> Tensor:
@@ -112,8 +109,8 @@ class Predictor(nn.Module):
         """The head's class logits or number; there is no posterior over written answers."""
         output = self._read(prompt_ids, prompt_mask)
         if self.task == "classification":
-            return Scores(None, None, None, output, None)
-        return Scores(None, None, None, None, output[:, 0] * self.spread + self.mean)
+            return Scores.nothing()._replace(class_logits=output)
+        return Scores.nothing()._replace(value=self.scale.restore(output[:, 0]))
 
     def write_freely(self, prompt_ids: Tensor, prompt_mask: Tensor) -> None:
         """None: a head writes nothing."""

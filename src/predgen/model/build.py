@@ -8,8 +8,8 @@ from typing import Any
 
 from torch import nn
 
-from predgen.answers.spaces import LabelSet, NumberGrid
-from predgen.answers.tables import AnswerTable
+from predgen.answers.build import Table
+from predgen.answers.spaces import FreeNumber, NumberGrid, Space
 from predgen.config import DirectorKind, RunConfig, Scoring, Task
 from predgen.errors import ConfigError, nearest
 from predgen.model.baselines import Generator, Predictor
@@ -26,6 +26,7 @@ from predgen.model.losses import joint_loss
 from predgen.model.pooling import build_pool
 from predgen.model.predgen import PredGen, Sampling
 from predgen.model.rereading import PathwiseWriter, RereadingWriter
+from predgen.model.scale import Scale
 from predgen.model.schedules import build_schedule
 from predgen.model.writer import Writer
 from predgen.model.writer_loss import WriterLoss
@@ -40,26 +41,24 @@ class Setting:
         task: The task, decided.
         space: The answers.
         total_steps: Optimizer steps of the whole run; the schedule's share is taken of it.
-        mean: The training targets' mean (numbers; 0 for classes).
-        spread: Their standard deviation, positive (numbers; 1 for classes).
+        scale: Of the training targets, where they are numbers.
     """
 
     config: RunConfig
     task: Task
-    space: LabelSet | NumberGrid
+    space: Space
     total_steps: int
-    mean: float
-    spread: float
+    scale: Scale
 
 
-def build_method(writer: Writer, table: AnswerTable, setting: Setting) -> nn.Module:
+def build_method(writer: Writer, table: Table, setting: Setting) -> nn.Module:
     """Builds the method that the settings name.
 
     Raises:
         ConfigError: If the method, loss or director is unknown, or does not go with the task or the answers.
     """
     check_names(setting.config)
-    check_director(setting.config, setting.task)
+    check_director(setting.config, setting.task, setting.space)
     return _BUILDERS[setting.config.method](writer, table, setting)
 
 
@@ -108,29 +107,41 @@ def director_kind(config: RunConfig, task: Task) -> DirectorKind:
     return kind
 
 
-def check_director(config: RunConfig, task: Task) -> None:
-    """Refuses a director that does not read the task.
+def check_director(config: RunConfig, task: Task, space: Space) -> None:
+    """Refuses a director that does not read the task, and what needs a list of all answers where there is none.
 
     Raises:
-        ConfigError: The message lists those that do.
+        ConfigError: The message lists what does.
     """
     fitting = _CLASS_DIRECTORS if task == "classification" else _NUMBER_DIRECTORS
     kind = director_kind(config, task)
     if kind not in fitting:
         raise ConfigError(f"The director {kind!r} does not read a {task}.", f"Expected one of {sorted(fitting)}.")
+    if not isinstance(space, FreeNumber):
+        return
+    for name, value, needs in (
+        ("director.kind", kind, "expected"),
+        ("writer.normalise", config.writer.normalise, "space"),
+        ("prompt.long", config.prompt.long, "windows"),
+    ):
+        if value == needs:
+            raise ConfigError(
+                f"{name}={needs} needs a list of all answers, and free numbers have none.",
+                remedy=f"Choose another {name}, or space.kind=grid where the numbers lie close together.",
+            )
 
 
-def _predictor(writer: Writer, table: AnswerTable, setting: Setting) -> nn.Module:
+def _predictor(writer: Writer, table: Table, setting: Setting) -> nn.Module:
     outputs = table.answers if setting.task == "classification" else 1
     pooling = setting.config.predictor.pooling
-    return Predictor(writer, setting.task, outputs, pooling, setting.mean, setting.spread)
+    return Predictor(writer, setting.task, outputs, pooling, setting.scale)
 
 
-def _generator(writer: Writer, table: AnswerTable, setting: Setting) -> nn.Module:
+def _generator(writer: Writer, table: Table, setting: Setting) -> nn.Module:
     return Generator(writer, table, _writer_loss(setting.config))
 
 
-def _predgen(writer: Writer, table: AnswerTable, setting: Setting) -> nn.Module:
+def _predgen(writer: Writer, table: Table, setting: Setting) -> nn.Module:
     config = setting.config
     sampling = config.sampling
     steps = sampling.steps * setting.total_steps if sampling.steps <= 1 else sampling.steps
@@ -153,32 +164,32 @@ def _writer_loss(config: RunConfig) -> WriterLoss:
     return WriterLoss(config.writer.normalise, reads_prompt=config.writer.loss_over == "all")
 
 
-def _director(writer: Writer, table: AnswerTable, setting: Setting) -> nn.Module:
+def _director(writer: Writer, table: Table, setting: Setting) -> nn.Module:
     fitting = _CLASS_DIRECTORS if setting.task == "classification" else _NUMBER_DIRECTORS
     return fitting[director_kind(setting.config, setting.task)](writer, table, setting)
 
 
-def _class_director(writer: Writer, table: AnswerTable, setting: Setting) -> nn.Module:
+def _class_director(writer: Writer, table: Table, setting: Setting) -> nn.Module:
     pool = build_pool(setting.config.director.pooling, writer.hidden_size)
     return ClassDirector(pool, writer.hidden_size, table.answers)
 
 
-def _vocabulary_director(writer: Writer, table: AnswerTable, setting: Setting) -> nn.Module:
+def _vocabulary_director(writer: Writer, table: Table, setting: Setting) -> nn.Module:
     return VocabularyDirector(writer.vocabulary_size, table.answers)
 
 
-def _value_director(writer: Writer, table: AnswerTable, setting: Setting) -> nn.Module:
+def _value_director(writer: Writer, table: Table, setting: Setting) -> nn.Module:
     settings = setting.config.director
     pool = build_pool(settings.pooling, writer.hidden_size)
-    return ValueDirector(pool, writer.hidden_size, setting.mean, setting.spread, settings.error)
+    return ValueDirector(pool, writer.hidden_size, setting.scale, settings.error)
 
 
-def _expected_value(writer: Writer, table: AnswerTable, setting: Setting) -> nn.Module:
+def _expected_value(writer: Writer, table: Table, setting: Setting) -> nn.Module:
     assert isinstance(setting.space, NumberGrid)  # what check_director says of the task, to the type checker
-    return ExpectedValue(setting.space.values, setting.spread, setting.config.director.error)
+    return ExpectedValue(setting.space.values, setting.scale.spread, setting.config.director.error)
 
 
-def _number_token_loss(writer: Writer, table: AnswerTable, setting: Setting) -> nn.Module:
+def _number_token_loss(writer: Writer, table: Table, setting: Setting) -> nn.Module:
     if not table.numerals:
         raise ConfigError(
             "director.kind=ntloss needs tokens that spell numerals, and this tokenizer writes the answers without any.",
@@ -187,7 +198,7 @@ def _number_token_loss(writer: Writer, table: AnswerTable, setting: Setting) -> 
     return NumberTokenLoss(table.numerals)
 
 
-_Builder = Callable[[Writer, AnswerTable, Setting], nn.Module]
+_Builder = Callable[[Writer, Table, Setting], nn.Module]
 
 _CLASS_DIRECTORS: dict[DirectorKind, _Builder] = {"class": _class_director, "vocabulary": _vocabulary_director}
 _NUMBER_DIRECTORS: dict[DirectorKind, _Builder] = {

@@ -13,13 +13,14 @@ from predgen.config import DirectorError
 from predgen.decoding.score import widen
 from predgen.model.losses import masked_mean
 from predgen.model.pooling import Head, mean_state
+from predgen.model.scale import Scale
 
 
 class Answer(NamedTuple):
     """The answer that really was in the history, as the writer read it."""
 
     states: Tensor  # (B, T, d); the writer's last hidden states of the answer tokens
-    mask: Tensor  # (B, T) bool; real tokens
+    mask: Tensor  # (B, T) bool; the tokens that count: all real ones, or of a worked solution its number
     logits: Tensor  # (B, T, V); each predicts the token after its own
 
 
@@ -122,17 +123,14 @@ class ValueDirector(nn.Module):
     Args:
         pool: (B, T, d), (B, T) → (B, d).
         hidden_size: d.
-        mean: The training targets' mean.
-        spread: Their standard deviation, positive.
+        scale: Of the training targets.
         error: Of the standardised number.
     """
 
-    def __init__(
-        self, pool: nn.Module, hidden_size: int, mean: float, spread: float, error: DirectorError = "squared"
-    ) -> None:
+    def __init__(self, pool: nn.Module, hidden_size: int, scale: Scale, error: DirectorError = "squared") -> None:
         super().__init__()
         self.pool, self.output = pool, Head(hidden_size, 1)
-        self.mean, self.spread, self.error = mean, spread, error
+        self.scale, self.error = scale, error
 
     def class_logits(self, answer: Answer) -> None:
         """None: it reads numbers."""
@@ -144,12 +142,11 @@ class ValueDirector(nn.Module):
 
     def value(self, answer: Answer) -> Tensor:
         """(B,) numbers in the target's units."""
-        return self._standardised(answer) * self.spread + self.mean
+        return self.scale.restore(self._standardised(answer))
 
     def loss(self, reading: Reading, answer_index: Tensor, target: Tensor) -> Tensor:
         """The error in standard deviations of the target, (B,)."""
-        wanted = (target - self.mean) / self.spread
-        return error_of(self.error, self._standardised(reading.answer) - wanted)
+        return error_of(self.error, self._standardised(reading.answer) - self.scale.standardise(target))
 
 
 class _WithoutReading(nn.Module):

@@ -35,6 +35,13 @@ class Scores(NamedTuple):
     greedy: Tensor | None  # (B,) int64; answer index of the constrained greedy path
     class_logits: Tensor | None  # (B, A); of a director or pooled head, for classes
     value: Tensor | None  # (B,); of a director or pooled head, for numbers, in the target's own units
+    number: Tensor | None  # (B,) float64; the number written greedily, where the space cannot be listed
+    written: Tensor | None  # (B, L) int64; its answer's tokens, -1 behind the end
+
+    @staticmethod
+    def nothing() -> Scores:
+        """No score of any kind, to be filled in."""
+        return Scores(None, None, None, None, None, None, None)
 
 
 class Method(Protocol):

@@ -7,15 +7,17 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from predgen.answers.build import Table
 from predgen.answers.tables import AnswerTable
 from predgen.config import DirectorHistory, OwnTokens, SamplingMode
+from predgen.decoding.decode import decode
 from predgen.decoding.generate import generate_freely
-from predgen.decoding.score import score_trie, trie_scores
+from predgen.decoding.score import trie_scores
 from predgen.model.director import Answer, Director, Reading
 from predgen.model.history import History, gold_history, write_history
 from predgen.model.losses import JointLoss
 from predgen.model.outputs import Scores, StepOutput
-from predgen.model.sampling import draw_coins, draw_noise
+from predgen.model.sampling import GumbelNoise, draw_coins
 from predgen.model.schedules import Schedule
 from predgen.model.writer import Prefix, Writer
 from predgen.model.writer_loss import WriterLoss
@@ -50,7 +52,7 @@ class PredGen(nn.Module):
     def __init__(
         self,
         writer: Writer,
-        table: AnswerTable,
+        table: Table,
         director: nn.Module | None,
         writer_loss: WriterLoss,
         joint: JointLoss,
@@ -99,7 +101,7 @@ class PredGen(nn.Module):
         if self.director is None:
             return StepOutput((weight * losses.rows).mean(), losses.rows, None, history.own, probability)
         reading = Reading(
-            answer=Answer(written.states, history.mask, written.logits[:, 1:]),
+            answer=Answer(written.states, history.read, written.logits[:, 1:]),
             logits=written.logits,
             targets=history.targets,
             target_mask=history.target_mask,
@@ -118,10 +120,11 @@ class PredGen(nn.Module):
         _, mode, own, seed = self.sampling
         width = self.table.depth + 1
         coins = draw_coins(mode, probability, seed, step, row_ids, width)
-        noise = draw_noise(seed, step, row_ids, width, self.table.child_tokens.shape[1]) if own == "sample" else None
+        noise = GumbelNoise(seed, step, row_ids, self.table.choices) if own == "sample" else None
         return write_history(self.writer, prefix, self.table, answer_index, mode, own, coins, noise)
 
     def _posterior(self, prefix: Prefix) -> Tensor:
+        assert isinstance(self.table, AnswerTable)  # check_director keeps other spaces from directors that ask for it
         return trie_scores(self.writer, prefix, self.table, self.writer_loss.normalise).log_posterior
 
     def _join(self, writer_loss: Tensor, director_loss: Tensor, own: Tensor, weight: Tensor) -> Tensor:
@@ -134,22 +137,20 @@ class PredGen(nn.Module):
 
     @torch.no_grad()
     def score(self, prompt_ids: Tensor, prompt_mask: Tensor) -> Scores:
-        """The writer's exact posterior, and the director's reading of the greedy in-space answer.
+        """The writer's exact posterior (or its number), and the director's reading of the greedy in-space answer.
 
         Args:
             prompt_ids: (B, P), padded on the left.
             prompt_mask: (B, P).
         """
         prefix = self.writer.prefill(prompt_ids, prompt_mask)
-        scored = score_trie(self.writer, prefix, self.table, self.writer_loss.normalise)
-        scores = Scores(scored.log_posterior, scored.log_mass, scored.greedy, None, None)
+        decoded = decode(self.writer, prefix, self.table, self.writer_loss.normalise)
         if self.reader_name is None:
-            return scores
-        shown = gold_history(self.table, scored.greedy)  # the greedy answer stands where gold stands in training
-        written = self.writer.extend(prefix, shown.ids, shown.mask)
-        answer = Answer(written.states, shown.mask, written.logits[:, 1:])
+            return decoded.scores
+        written = self.writer.extend(prefix, decoded.ids, decoded.mask)
+        answer = Answer(written.states, decoded.read, written.logits[:, 1:])
         director: Director = self.director  # type: ignore[assignment]
-        return scores._replace(class_logits=director.class_logits(answer), value=director.value(answer))
+        return decoded.scores._replace(class_logits=director.class_logits(answer), value=director.value(answer))
 
     def write_freely(self, prompt_ids: Tensor, prompt_mask: Tensor) -> list[list[int]]:
         """Greedy text over the whole vocabulary, as token ids; a diagnosis, never a prediction."""

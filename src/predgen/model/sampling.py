@@ -35,21 +35,27 @@ def draw_coins(mode: SamplingMode, probability: float, seed: int, step: int, row
     return torch.from_numpy(uniform < probability).to(row_ids.device).expand(row_ids.shape[0], width)
 
 
-def draw_noise(seed: int, step: int, row_ids: Tensor, width: int, choices: int) -> Tensor:
+class GumbelNoise:
     """Standard Gumbel noise: the largest of logits + noise is a draw from their softmax (Maddison et al. 2014).
+
+    Drawn position after position, since over a whole vocabulary that of a long answer would not fit; keyed as
+    `draw_coins`, and independent of it.
 
     Args:
         seed: The run's seed.
         step: The optimizer step.
         row_ids: (B,) positions in the training set.
-        width: Positions a row.
         choices: Most ways from one position.
-
-    Returns:
-        (B, width, choices) float64, on the rows' device; keyed as `draw_coins`, and independent of it.
     """
-    noise = np.stack([_generator(seed, step, row, _NOISE).gumbel(size=(width, choices)) for row in row_ids.tolist()])
-    return torch.from_numpy(noise).to(row_ids.device)
+
+    def __init__(self, seed: int, step: int, row_ids: Tensor, choices: int) -> None:
+        self._generators = [_generator(seed, step, row, _NOISE) for row in row_ids.tolist()]
+        self._choices, self._device = choices, row_ids.device
+
+    def take(self, positions: int) -> Tensor:
+        """(B, positions, choices) float64, of the next positions, on the rows' device."""
+        noise = np.stack([generator.gumbel(size=(positions, self._choices)) for generator in self._generators])
+        return torch.from_numpy(noise).to(self._device)
 
 
 def _generator(seed: int, step: int, row: int, stream: int) -> np.random.Generator:

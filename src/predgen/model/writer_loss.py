@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from predgen.answers.build import Table
 from predgen.answers.tables import AnswerTable
 from predgen.config import Normalise
 from predgen.model.history import History
@@ -35,7 +36,7 @@ class WriterLoss:
     normalise: Normalise = "vocabulary"
     reads_prompt: bool = False
 
-    def __call__(self, written: Written, history: History, table: AnswerTable, prefix: Prefix) -> WriterLosses:
+    def __call__(self, written: Written, history: History, table: Table, prefix: Prefix) -> WriterLosses:
         """Scores one batch.
 
         Args:
@@ -45,7 +46,8 @@ class WriterLoss:
             prefix: The prompts.
         """
         allowed = None
-        if self.normalise == "space" and history.nodes is not None:
+        # Spaces that cannot be listed are refused with it before.
+        if self.normalise == "space" and history.nodes is not None and isinstance(table, AnswerTable):
             allowed = (table.child_tokens[history.nodes], table.child_nodes[history.nodes] >= 0)
         tokens = token_losses(written.logits, history.targets, allowed)
         if not self.reads_prompt or written.prompt_logits is None:

@@ -19,31 +19,30 @@ from transformers import set_seed
 from transformers.utils import logging as transformers_logging
 
 from predgen import __version__
-from predgen.answers.spaces import LabelSet, NumberGrid
-from predgen.answers.tables import AnswerTable
-from predgen.answers.trie import build_trie
-from predgen.config import LongText, RunConfig, Scoring, Task
+from predgen.answers.infer import fixed_settings
+from predgen.answers.spaces import FreeNumber, LabelSet, Space
+from predgen.config import RunConfig, Task
 from predgen.data.batches import TrainingRow
 from predgen.data.objects import RowsInMemory
-from predgen.data.prompts import EncodedRows, PromptEncoder, frame_of
-from predgen.decoding.check import choose_scoring, windows_branch
+from predgen.data.prompts import EncodedRows
 from predgen.decoding.decide import number_decisions, residual_radius
 from predgen.errors import ConfigError, Interrupted
 from predgen.evaluation import Targets, decision_metrics
 from predgen.metrics import check_metric, default_metric
-from predgen.model.bases import Base, load_base
+from predgen.model.bases import Base
 from predgen.model.build import Setting, build_method, build_writer, check_director, check_names, director_kind
 from predgen.model.outputs import Scores
-from predgen.model.writer import context_length
+from predgen.model.scale import Scale, scale_of
 from predgen.peft_methods import PeftMethod, peft_method
 from predgen.prediction import score_prompts, score_rows
 from predgen.run import Run, load
+from predgen.training.bench import Bench, load_base_for, set_up_bench
 from predgen.training.card import write_card
 from predgen.training.checkpoints import step_of
 from predgen.training.dev_result import DevResult
 from predgen.training.estimate import Estimate, estimate, seconds_of
 from predgen.training.guards import StopOnSignal, TimeBudget
-from predgen.training.prepare import Examples, GivenRows, Prepared, Say, prepare
+from predgen.training.prepare import GivenRows, Prepared, Say, prepare
 from predgen.training.progress import MetricsLog, ProgressBar
 from predgen.training.results import draw_figures, write_splits
 from predgen.training.resume import can_go_on, checkpoint_to_go_on_from, cut_log, stored_steps
@@ -80,17 +79,6 @@ class Fitted:
     folder: Path
     metrics: dict[str, Any]
     reported: tuple[Scores, Targets] | None
-
-
-@dataclass(frozen=True)
-class _Bench:
-    """What a method is trained with."""
-
-    base: Base
-    table: AnswerTable
-    encoder: PromptEncoder
-    prompts: dict[str, EncodedRows]
-    scoring: Scoring
 
 
 def fit(
@@ -133,9 +121,9 @@ def fit(
         config = continued(config, Path(start_from), say)
     prepared = prepare(config, say, GivenRows(data, dev, test))
     task = prepared.schema.task
-    metric = config.train.metric or default_metric(task)
-    check_metric(metric, task, prepared.space.texts)
-    check_director(config, task)
+    metric = config.train.metric or default_metric(prepared.space)
+    check_metric(metric, prepared.space)
+    check_director(config, task, prepared.space)
     folder = Path(config.out or f"runs/{Path(prepared.train.source).stem}-{config.method}")
     config = _resolved(config, prepared, task, metric, folder)
     if resume and (folder / RECORD).exists():
@@ -146,15 +134,16 @@ def fit(
         config = stored_steps(config, folder)
         checkpoint = checkpoint_to_go_on_from(folder, config, prepared, accept_changes, say)
 
-    bench = _bench(config, prepared, say, trust_remote_code)
+    bench = set_up_bench(config, prepared, say, trust_remote_code)
+    prepared = replace(prepared, space=bench.space)
     started = None if start_from is None else start_weights(Path(start_from), bench.base.sha256, trust_remote_code)
-    mean, spread = started.standardisation if started else _standardisation(prepared.space, prepared.train.targets)
+    scale = started.scale if started else _scale(prepared.space, prepared.train.targets)
     rows = _training_rows(config, prepared, bench.prompts["training"])
 
     def build(total_steps: int, base: Base) -> nn.Module:
         set_seed(config.train.seed)
         lm = peft.build(base.model, config.peft, total_steps)
-        setting = Setting(config, task, prepared.space, total_steps, mean, spread)
+        setting = Setting(config, task, prepared.space, total_steps, scale)
         built = build_method(build_writer(lm, config, bench.scoring), bench.table, setting)
         if started is not None:
             started.put_into(built)
@@ -169,7 +158,7 @@ def fit(
             say(f"A time budget of {config.train.time_budget} leaves room for {fitting} of {total_steps} steps.")
             total_steps = max(1, fitting)
             # The first base carries an adapter already, and schedules follow the number of steps.
-            method = build(total_steps, _load_base(config, say, trust_remote_code))
+            method = build(total_steps, load_base_for(config, say, trust_remote_code))
         config = replace(config, train=replace(config.train, max_steps=total_steps))
     trained = sum(parameter.numel() for parameter in method.parameters() if parameter.requires_grad)
     say(f"Training {config.method} on {bench.base.name}: {trained:,} parameters learn, by {metric} on dev.")
@@ -236,8 +225,8 @@ def fit(
         metric=metric,
         dev_value=best.value,
         best_step=best_step,
-        mean=mean,
-        spread=spread,
+        mean=scale.mean,
+        spread=scale.spread,
         radius=_radius(prepared, best, reader),
         baseline=_baseline(prepared.space, prepared.train.targets),
         data=_data_record(prepared),
@@ -260,33 +249,7 @@ def fit(
     return Fitted(run, folder, metrics, reported)
 
 
-def _bench(config: RunConfig, prepared: Prepared, say: Say, trust_remote_code: bool) -> _Bench:
-    base = _load_base(config, say, trust_remote_code)
-    prompt = config.prompt
-    frame = frame_of(base.tokenizer, prompt.cue, prompt.chat)
-    if frame.behind != prompt.cue:
-        say("Prompts go through the model's chat template. (prompt.chat)")
-    table = AnswerTable(build_trie(prepared.space, base.tokenizer, frame.behind))
-    context = context_length(base.model, windows_branch(base.model)) - table.depth - 1
-    encoder = PromptEncoder(
-        base.tokenizer, prompt.cue, min(prompt.max_tokens or context, context), prompt.long, prompt.chat
-    )
-    prompts = {
-        name: _encode(encoder, examples, name, prompt.long, say)
-        for name, examples in (("training", prepared.train), ("dev", prepared.dev), ("test", prepared.test))
-    }
-    return _Bench(
-        base, table, encoder, prompts, choose_scoring(base.model, table, prompts["training"].prompts[:2], say)
-    )
-
-
-def _load_base(config: RunConfig, say: Say, trust_remote_code: bool) -> Base:
-    # Weights that learn stay in float32; a frozen base is held as the passes want it.
-    precision = "fp32" if peft_method(config.peft.method).whole else config.train.precision
-    return load_base(config.model.name, config.model.revision, trust_remote_code, say, precision)
-
-
-def _estimate(method: nn.Module, rows: Sequence[TrainingRow], bench: _Bench, config: RunConfig) -> Estimate:
+def _estimate(method: nn.Module, rows: Sequence[TrainingRow], bench: Bench, config: RunConfig) -> Estimate:
     dev, size = bench.prompts["dev"].prompts, config.train.eval_batch_size
 
     def score_some_dev() -> float:
@@ -300,10 +263,7 @@ def _estimate(method: nn.Module, rows: Sequence[TrainingRow], bench: _Bench, con
 def _resolved(config: RunConfig, prepared: Prepared, task: Task, metric: str, folder: Path) -> RunConfig:
     """The settings with everything that was inferred filled in, so that they alone repeat the run."""
     space = prepared.space
-    if isinstance(space, NumberGrid):
-        answers = replace(config.space, low=space.low, high=space.high, decimals=space.decimals)
-    else:
-        answers = replace(config.space, labels=space.labels)
+    answers = replace(config.space, **fixed_settings(space))
     return replace(
         config,
         task=task,
@@ -315,22 +275,6 @@ def _resolved(config: RunConfig, prepared: Prepared, task: Task, metric: str, fo
     )
 
 
-def _encode(encoder: PromptEncoder, examples: Examples, name: str, long: LongText, say: Say) -> EncodedRows:
-    encoded = encoder.rows(examples.bodies)
-    cut = [tokens for tokens in encoded.cut if tokens]
-    if cut:
-        say(
-            f"{len(cut)} of {len(encoded.cut)} {name} prompts are longer than {encoder.max_tokens} tokens: the {long} "
-            f"of their texts is kept, at most {max(cut)} tokens are cut, and the answer cue stays. (prompt.max_tokens, "
-            "prompt.long)"
-        )
-    if len(encoded.prompts) > len(encoded.cut):
-        say(
-            f"{len(encoded.cut)} {name} rows are read in {len(encoded.prompts)} windows of {encoder.max_tokens} tokens."
-        )
-    return encoded
-
-
 def _training_rows(config: RunConfig, prepared: Prepared, encoded: EncodedRows) -> list[TrainingRow]:
     """One for each prompt; the windows of a long text share its weight."""
     space, targets = prepared.space, prepared.train.targets
@@ -339,26 +283,26 @@ def _training_rows(config: RunConfig, prepared: Prepared, encoded: EncodedRows) 
     scale = len(encoded.prompts) / len(targets)  # the mean over prompts stays 1
     rows = []
     for number, (ids, row) in enumerate(zip(encoded.prompts, encoded.rows, strict=True)):
-        answer = space.index(targets[row])
-        value = float(targets[row]) if isinstance(space, NumberGrid) else float(answer)
+        # What cannot be listed is known by the row whose answer it is.
+        answer = row if isinstance(space, FreeNumber) else space.index(targets[row])
+        value = float(answer) if isinstance(space, LabelSet) else float(targets[row])
         rows.append(TrainingRow(ids, answer, value, number, weights[row] / windows[row] * scale))
     return rows
 
 
-def _standardisation(space: LabelSet | NumberGrid, targets: Targets) -> tuple[float, float]:
-    if isinstance(space, LabelSet):
-        return 0.0, 1.0
-    numbers = np.array(targets, dtype=float)
-    # A constant sample of a target that does vary: any positive spread will do.
-    return float(numbers.mean()), float(numbers.std()) or 1.0
+def _scale(space: Space, targets: Targets) -> Scale:
+    return Scale() if isinstance(space, LabelSet) else scale_of(space, [float(target) for target in targets])
 
 
-def _baseline(space: LabelSet | NumberGrid, targets: Targets) -> dict[str, Any]:
+def _baseline(space: Space, targets: Targets) -> dict[str, Any]:
     if isinstance(space, LabelSet):
         counts = Counter(str(target) for target in targets)
         return {"shares": {label: counts[label] / len(targets) for label in space.labels}}
     numbers = np.array(targets, dtype=float)
-    return {"mean": float(numbers.mean()), "median": float(np.median(numbers))}
+    constants = {"mean": float(numbers.mean()), "median": float(np.median(numbers))}
+    if isinstance(space, FreeNumber):
+        constants["mode"] = Counter(numbers.tolist()).most_common(1)[0][0]
+    return constants
 
 
 def _total_steps(config: RunConfig, rows: int) -> int:

@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from predgen.answers.infer import infer_space
-from predgen.answers.spaces import LabelSet, NumberGrid
+from predgen.answers.spaces import Space
 from predgen.config import RunConfig
 from predgen.data.checks import duplicates_across, strange_targets, unseen_labels
 from predgen.data.objects import RowsInMemory
-from predgen.data.schema import Schema, decide_schema, read_targets, read_weights
+from predgen.data.schema import Schema, decide_schema, read_solutions, read_targets, read_weights
 from predgen.data.sources import read_table
 from predgen.data.splits import sample_rows, split_rows
 from predgen.data.templates import render
@@ -31,6 +31,7 @@ class Examples:
         source: Where the rows came from.
         fingerprint: Of that source.
         weights: What each row should count in training, where a column says so.
+        solutions: What each row works out before its number, where the targets do.
     """
 
     bodies: list[str]
@@ -39,6 +40,7 @@ class Examples:
     source: str
     fingerprint: str
     weights: list[float] | None = None
+    solutions: list[str] | None = None
 
     def __len__(self) -> int:
         return len(self.bodies)
@@ -49,7 +51,7 @@ class Prepared:
     """All rows of a run, and what was decided about them."""
 
     schema: Schema
-    space: LabelSet | NumberGrid
+    space: Space
     train: Examples
     dev: Examples
     test: Examples
@@ -100,8 +102,9 @@ def prepare(config: RunConfig, say: Say, given: GivenRows | None = None) -> Prep
     schema = decide_schema(table, config)
     for reason in schema.reasons:
         say(reason)
-    targets = read_targets(rows, schema.target, schema.task)
-    space, reason = infer_space(targets, schema.task, config.space)
+    targets = read_targets(rows, schema.target, schema.task, schema.marker)
+    solutions = None if schema.marker is None else read_solutions(rows, schema.target, schema.marker)
+    space, reason = infer_space(targets, schema.task, config.space, schema.marker)
     say(reason)
 
     weights = read_weights(rows, schema.weight) if schema.weight is not None else None
@@ -122,6 +125,7 @@ def prepare(config: RunConfig, say: Say, given: GivenRows | None = None) -> Prep
             source=table.name,
             fingerprint=table.fingerprint,
             weights=None if weights is None else [weights[position] for position in chosen],
+            solutions=None if solutions is None else [solutions[position] for position in chosen],
         )
 
     prepared = Prepared(
@@ -165,7 +169,7 @@ def _read_examples(source: str | RowsInMemory, schema: Schema) -> Examples:
     rows = table.good_rows
     return Examples(
         bodies=[render(schema.template, row, number) for number, row in enumerate(rows)],
-        targets=read_targets(rows, schema.target, schema.task),
+        targets=read_targets(rows, schema.target, schema.task, schema.marker),
         numbers=list(range(len(rows))),
         source=table.name,
         fingerprint=table.fingerprint,

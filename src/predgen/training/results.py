@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from predgen.answers.spaces import NumberGrid
+from predgen.answers.spaces import FreeNumber, LabelSet, NumberGrid
 from predgen.decoding.decide import class_decisions, number_decisions, number_distribution
 from predgen.evaluation import Targets, interval_coverages
 from predgen.figures import confusion_matrix, learning_curves, predicted_against_true, reliability
@@ -54,7 +54,7 @@ def draw_decision(run: Run, scores: Scores, truth: Targets, pictures: Path) -> P
     """The run's default decision against the truth: a confusion matrix, or predicted against true with residuals."""
     decision = run.record.decision
     title = f"{run.record.config['method']}, decision: {decision}, {len(truth)} test rows"
-    if isinstance(run.space, NumberGrid):
+    if not isinstance(run.space, LabelSet):
         values = number_decisions(scores, run.space, run.reader_name)[decision].values.tolist()
         interval = number_distribution(scores, run.space)
         path = pictures / "predicted_against_true.png"
@@ -77,9 +77,9 @@ def draw_decision(run: Run, scores: Scores, truth: Targets, pictures: Path) -> P
 
 def draw_reliability(run: Run, scores: Scores, truth: Targets, path: Path) -> None:
     """Confidence against accuracy, or levels of the posterior's intervals, where there is one, against coverage."""
+    if isinstance(run.space, FreeNumber) or (isinstance(run.space, NumberGrid) and scores.log_posterior is None):
+        return  # no distribution, nothing to be relied on
     if isinstance(run.space, NumberGrid):
-        if scores.log_posterior is None:
-            return
         levels = [step / 10 for step in range(1, 10)]
         observed = interval_coverages(scores, run.space, [float(value) for value in truth], levels)
         reliability(levels, observed, [len(truth)] * len(levels), "interval level", path)

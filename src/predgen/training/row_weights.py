@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from predgen.answers.spaces import LabelSet, NumberGrid
+from predgen.answers.spaces import LabelSet, Space
 from predgen.errors import ConfigError, nearest
 from predgen.evaluation import Targets
 
@@ -15,7 +15,7 @@ ClassWeights = str | Mapping[str, float]
 
 
 def row_weights(
-    class_weights: ClassWeights, space: LabelSet | NumberGrid, targets: Targets, sample_weights: Sequence[float] | None
+    class_weights: ClassWeights, space: Space, targets: Targets, sample_weights: Sequence[float] | None
 ) -> list[float]:
     """Class weight times sample weight, scaled to mean 1, so that the learning rate keeps its meaning.
 
@@ -40,7 +40,7 @@ def row_weights(
     return scaled
 
 
-def _by_label(class_weights: ClassWeights, space: LabelSet | NumberGrid, targets: Sequence[str]) -> dict[str, float]:
+def _by_label(class_weights: ClassWeights, space: Space, targets: Sequence[str]) -> dict[str, float]:
     if not isinstance(space, LabelSet):
         raise ConfigError("train.class_weights was set, but the target is a number.", remedy="Leave it at none.")
     if isinstance(class_weights, str):

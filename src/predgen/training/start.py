@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from predgen.config import RunConfig, config_from_dict
 from predgen.errors import ConfigError
 from predgen.model.bases import check_sha256
+from predgen.model.scale import Scale, scale_kind
 from predgen.run import load
 from predgen.training.run_folder import read_record
 
@@ -22,11 +23,11 @@ class Start:
 
     Args:
         tensors: Parameters by name, as the method has them.
-        standardisation: Mean and spread of the targets that a director or head was trained with.
+        scale: Of the targets that a director or head was trained with.
     """
 
     tensors: Mapping[str, Tensor]
-    standardisation: tuple[float, float]
+    scale: Scale
 
     def put_into(self, method: nn.Module) -> None:
         """Sets every parameter that learns.
@@ -92,4 +93,4 @@ def start_weights(start_from: Path, base_sha256: str, trust_remote_code: bool) -
     run = load(start_from, trust_remote_code=trust_remote_code)
     check_sha256(run.record.base["name"], base_sha256, run.record.base["sha256"])
     tensors = {name: parameter.detach().cpu() for name, parameter in run.method.named_parameters()}
-    return Start(tensors, (run.record.mean, run.record.spread))
+    return Start(tensors, Scale(run.record.mean, run.record.spread, scale_kind(run.space)))

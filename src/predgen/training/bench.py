@@ -1,0 +1,125 @@
+"""What a method is trained with: base model, answer table, prompts as tokens."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from predgen.answers.build import Table, build_table
+from predgen.answers.grammar import FreeAnswer, longest_solution
+from predgen.answers.spaces import FreeNumber, NumberGrid, Space
+from predgen.answers.tables import AnswerTable
+from predgen.answers.trie import build_trie
+from predgen.config import LongText, RunConfig, Scoring
+from predgen.data.prompts import EncodedRows, PromptEncoder, frame_of
+from predgen.decoding.check import choose_scoring, windows_branch
+from predgen.model.bases import Base, load_base
+from predgen.model.writer import Writer, context_length
+from predgen.peft_methods import peft_method
+from predgen.training.prepare import Examples, Prepared, Say
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+_LONG_ANSWER = 24  # tokens from which on writing an answer in every step is what takes the time
+_DIGITS = NumberGrid(0, 9, 0)
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What a method is trained with.
+
+    Args:
+        base: The base model and its tokenizer.
+        space: The answers, with room for the longest solution where there are solutions.
+        table: The answers under the tokenizer.
+        encoder: Body → prompt tokens.
+        prompts: Of "training", "dev" and "test" rows.
+        scoring: How answers are scored.
+    """
+
+    base: Base
+    space: Space
+    table: Table
+    encoder: PromptEncoder
+    prompts: dict[str, EncodedRows]
+    scoring: Scoring
+
+
+def set_up_bench(config: RunConfig, prepared: Prepared, say: Say, trust_remote_code: bool) -> Bench:
+    """Loads the base and puts rows and answers into its tokens.
+
+    Args:
+        config: The settings.
+        prepared: The rows.
+        say: Takes one line at a time.
+        trust_remote_code: Whether code that comes with the base model may run.
+
+    Raises:
+        PredgenError: If the model cannot be had or used, or its tokenizer cannot write cue or answers.
+    """
+    base, prompt = load_base_for(config, say, trust_remote_code), config.prompt
+    frame = frame_of(base.tokenizer, prompt.cue, prompt.chat)
+    if frame.behind != prompt.cue:
+        say("Prompts go through the model's chat template. (prompt.chat)")
+    space = _with_solutions(prepared, base.tokenizer, frame.behind)
+    vocabulary = Writer(base.model).vocabulary_size
+    table = build_table(space, base.tokenizer, frame.behind, vocabulary, _free_answers(space, prepared.train))
+    if config.method == "predgen" and config.sampling.mode != "parallel" and table.depth > _LONG_ANSWER:
+        say(
+            f"Answers take up to {table.depth} tokens, and sampling.mode={config.sampling.mode} writes them one by one "
+            "in every step; sampling.mode=parallel takes two passes instead."
+        )
+    context = context_length(base.model, windows_branch(base.model)) - table.depth - 1
+    encoder = PromptEncoder(
+        base.tokenizer, prompt.cue, min(prompt.max_tokens or context, context), prompt.long, prompt.chat
+    )
+    prompts = {
+        name: _encode(encoder, examples, name, prompt.long, say)
+        for name, examples in (("training", prepared.train), ("dev", prepared.dev), ("test", prepared.test))
+    }
+    # Whether a model branches does not depend on what it answers: where answers cannot be listed, ten digits will do.
+    listed = table if isinstance(table, AnswerTable) else AnswerTable(build_trie(_DIGITS, base.tokenizer, frame.behind))
+    scoring = choose_scoring(base.model, listed, prompts["training"].prompts[:2], say)
+    return Bench(base, space, table, encoder, prompts, scoring)
+
+
+def load_base_for(config: RunConfig, say: Say, trust_remote_code: bool) -> Base:
+    """The base that the settings name, in the precision that suits how it is adapted."""
+    # Weights that learn stay in float32; a frozen base is held as the passes want it.
+    precision = "fp32" if peft_method(config.peft.method).whole else config.train.precision
+    return load_base(config.model.name, config.model.revision, trust_remote_code, say, precision)
+
+
+def _with_solutions(prepared: Prepared, tokenizer: PreTrainedTokenizerBase, behind: str) -> Space:
+    """The space with room for the longest solution that the training rows show, where they show any."""
+    space, solutions = prepared.space, prepared.train.solutions
+    if not isinstance(space, FreeNumber) or solutions is None or space.solution_tokens:
+        return space
+    return replace(space, solution_tokens=longest_solution(tokenizer, behind, solutions))
+
+
+def _free_answers(space: Space, train: Examples) -> list[FreeAnswer]:
+    """The answers of the training rows, where the space does not list them."""
+    if not isinstance(space, FreeNumber):
+        return []
+    values = [float(target) for target in train.targets]
+    if train.solutions is None:
+        return [FreeAnswer(value) for value in values]
+    return [FreeAnswer(*answer) for answer in zip(values, train.solutions, strict=True)]
+
+
+def _encode(encoder: PromptEncoder, examples: Examples, name: str, long: LongText, say: Say) -> EncodedRows:
+    encoded = encoder.rows(examples.bodies)
+    cut = [tokens for tokens in encoded.cut if tokens]
+    if cut:
+        say(
+            f"{len(cut)} of {len(encoded.cut)} {name} prompts are longer than {encoder.max_tokens} tokens: the {long} "
+            f"of their texts is kept, at most {max(cut)} tokens are cut, and the answer cue stays. (prompt.max_tokens, "
+            "prompt.long)"
+        )
+    if len(encoded.prompts) > len(encoded.cut):
+        say(
+            f"{len(encoded.cut)} {name} rows are read in {len(encoded.prompts)} windows of {encoder.max_tokens} tokens."
+        )
+    return encoded

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from predgen.answers.spaces import LabelSet
+from predgen.answers.spaces import LabelSet, NumberGrid
 from predgen.errors import ConfigError
 from predgen.metrics import (
     baseline_metrics,
@@ -87,6 +87,18 @@ def test_nan_loses_to_any_number() -> None:
 def test_a_metric_of_the_other_task_is_refused() -> None:
     with pytest.raises(ConfigError, match="accuracy, ece, log_loss, macro_f1"):
         check_metric("mae", LabelSet(("a", "b")))
+    with pytest.raises(ConfigError, match="exact_match is a metric of free numbers"):
+        check_metric("exact_match", NumberGrid(0, 5, 1))
+    with pytest.raises(ConfigError, match="labels that are numbers"):
+        check_metric("quadratic_kappa", LabelSet(("a", "b")))
+
+
+def test_exact_match_by_hand() -> None:
+    """Off by less than 1e-4."""
+    scores = regression_metrics([1.0, 2.0, 3.0, 4.0], [1.0, 2.00009, 3.0002, 5.0], exact=True)
+    assert scores["exact_match"] == 0.5
+    assert "exact_match" not in regression_metrics([1.0, 2.0], [1.0, 2.0])
+    assert baseline_metrics({"mode": 3.0}, [3.0, 4.0])["mode"]["exact_match"] == 0.5
 
 
 def test_chance_corrected_metrics_by_hand() -> None:

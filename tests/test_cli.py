@@ -93,7 +93,7 @@ def test_predicted_numbers_carry_mean_median_and_interval(shop: Path, tmp_path: 
     line = json.loads((tmp_path / "out.jsonl").read_text().splitlines()[7])
     assert list(line) == ["row", "prediction", "mean", "median", "interval"]
     assert line["row"] == 7
-    assert line["interval"][0] <= line["median"] <= line["interval"][1]
+    assert line["interval"][0] <= line["prediction"] <= line["interval"][1]
 
 
 def test_evaluate_takes_the_test_rows_of_the_runs_own_data(shop: Path, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ class Echo(nn.Module):
         first = prompt_ids.gather(1, prompt_mask.argmax(dim=1, keepdim=True))[:, 0]
         share = first.double() / 10
         posterior = torch.stack([share, 1 - share], dim=1).log()
-        return Scores(posterior, share.log(), (share < 0.5).long(), None, share, None, None)
+        return Scores(posterior, share.log(), (share < 0.5).long(), None, share, None, None, None, None)
 
 
 def test_the_distributions_of_a_texts_windows_are_averaged() -> None:

@@ -316,7 +316,15 @@ def _print_evaluation(evaluation: dict[str, Any], title: str) -> None:
     notes = ["* the run's default decision, chosen on dev"]
     if evaluation["interval"]:
         interval = evaluation["interval"]
-        notes.append(f"90% intervals hold {interval['coverage']:.1%} of the rows, mean width {interval['width']:.3g}")
+        kind, size = (
+            ("sets", f"{interval['size']:.3g} labels on average")
+            if "size" in interval
+            else (
+                "intervals",
+                f"mean width {interval['width']:.3g}",
+            )
+        )
+        notes.append(f"90% {kind} hold {interval['coverage']:.1%} of the rows, {size}")
         if "crps" in interval:
             notes.append(
                 f"the posterior's CRPS, to be set beside the MAE of a single number, is {interval['crps']:.4f}"

@@ -136,7 +136,7 @@ def _metric_of(run: Run, bodies: Sequence[str], truth: Targets, metric: str) -> 
         values = number_decisions(scores, run.space, run.reader_name)[run.record.decision].values
         wanted, exact = np.array([float(value) for value in truth]), isinstance(run.space, FreeNumber)
         return lambda chosen: regression_metrics(wanted[chosen].tolist(), values[chosen].tolist(), exact)[metric]
-    decided, labels = class_decisions(scores, run.reader_name)[run.record.decision], run.space.labels
+    decided, labels = class_decisions(scores, run.space, run.reader_name)[run.record.decision], run.space.labels
     gold = np.array([str(value) for value in truth], dtype=object)
     predicted = np.array([labels[index] for index in decided.chosen], dtype=object)
     return lambda chosen: classification_metrics(

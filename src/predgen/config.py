@@ -40,7 +40,7 @@ Precision = Literal["fp32", "bf16", "fp16"]
 LearningRateSchedule = Literal["cosine", "linear", "constant"]
 LongText = Literal["head", "tail", "head-tail", "windows"]
 # YAML 1.1 reads on and off as true and false.
-Chat = Annotated[
+Switch = Annotated[
     Literal["auto", "on", "off"],
     BeforeValidator(lambda value: ("off", "on")[value] if isinstance(value, bool) else value),
 ]
@@ -74,7 +74,7 @@ class PromptConfig:
     # what is kept of a longer text, aloud: its head, its tail, half of each, or all of it in windows, whose answers'
     # probabilities are averaged
     long: LongText = "head"
-    chat: Chat = "off"  # body and cue as a user's message in the model's chat template; auto: where it has one
+    chat: Switch = "off"  # body and cue as a user's message in the model's chat template; auto: where it has one
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -82,6 +82,7 @@ class SpaceConfig:
     """The answers that can be predicted; what is None is inferred from the targets."""
 
     labels: tuple[str, ...] | None = None  # classification: the labels, in order
+    ordered: bool = False  # classification: their order means something, as that of grades does
     # regression: "grid" lists every number, and gives each its probability; "free" writes any number, digit by digit,
     # where there are too many; auto: a grid where it fits, free where it does not and for worked solutions
     kind: Literal["auto", "grid", "free"] = "auto"
@@ -190,6 +191,9 @@ class TrainConfig:
     time_budget: str | None = None  # e.g. 30m or 1h30m: fewer steps where more would take longer
     patience: Positive | None = None  # stop after so many evaluations without a better dev metric
     metric: str | None = None  # the dev metric that selects checkpoint and decision; None: accuracy or mae
+    calibrate: Switch = (
+        "auto"  # temperatures, and writer and director mixed, by the dev rows; auto: where they are enough
+    )
     seed: int = 0
 
 

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import nn
 
-from predgen.answers.spaces import FreeNumber, LabelSet, NumberGrid, Space
+from predgen.answers.spaces import FreeNumber, LabelSet, NumberGrid, Numbers, Space
 from predgen.data.batches import pad_prompts
 from predgen.data.tokens import decode
 from predgen.decoding.decide import (
@@ -34,7 +35,8 @@ class Evaluation:
         decision: The run's default decision.
         decisions: Decision name → metric name → value.
         baseline: Constant prediction's name → metric name → value.
-        interval: Coverage and width of the 90% intervals, and the posterior's CRPS (numbers; else empty).
+        interval: Numbers: coverage and width of the 90% intervals, and of the posterior its CRPS and the coverage of
+            its own central 90%. Classes: coverage and size of the 90% sets.
         outside_space: Share of rows whose unconstrained greedy text is no answer of the space; None without a writer.
         notes: What a reader should know of these rows.
     """
@@ -67,7 +69,7 @@ def decision_metrics(
         numbers = number_decisions(scores, space, reader_name)
         wanted, exact = [float(value) for value in truth], isinstance(space, FreeNumber)
         return {name: regression_metrics(wanted, decision.values.tolist(), exact) for name, decision in numbers.items()}
-    classes = class_decisions(scores, reader_name)
+    classes = class_decisions(scores, space, reader_name)
     labels = [str(value) for value in truth]
     return {
         name: classification_metrics(
@@ -77,16 +79,30 @@ def decision_metrics(
     }
 
 
-def posterior_coverage(scores: Scores, space: Space, truth: Targets) -> dict[str, float]:
-    """Coverage and mean width of the posterior's 90% intervals, and its CRPS; empty where there is none."""
-    if not isinstance(space, NumberGrid):
-        return {}
+def posterior_quality(scores: Scores, space: Numbers, truth: Targets) -> dict[str, float]:
+    """The posterior's CRPS and the coverage of its own central 90% intervals; empty where there is no posterior."""
     posterior = number_distribution(scores, space)
-    if posterior is None:
+    if posterior is None or not isinstance(space, NumberGrid):
         return {}
     wanted = [float(value) for value in truth]
     found = interval_metrics(wanted, posterior.low.tolist(), posterior.high.tolist())
-    return {**found, "crps": crps(wanted, posterior_probabilities(scores), np.array(space.values))}
+    return {
+        "crps": crps(wanted, posterior_probabilities(scores), np.array(space.values)),
+        "posterior_coverage": found["coverage"],
+        "posterior_width": found["width"],
+    }
+
+
+def set_quality(held: NDArray[np.bool_], labels: Sequence[str], truth: Targets) -> dict[str, float]:
+    """Coverage (the share of rows whose own label is in their set) and mean size.
+
+    Args:
+        held: (N, K).
+        labels: K labels.
+        truth: N labels.
+    """
+    gold = np.array([labels.index(str(target)) for target in truth])
+    return {"coverage": float(held[np.arange(len(gold)), gold].mean()), "size": float(held.sum(axis=1).mean())}
 
 
 def interval_coverages(
@@ -106,12 +122,6 @@ def interval_coverages(
         low, high = (grid_quantile(posterior, values, (1 + side * level) / 2) for side in (-1, 1))
         shares.append(float(((wanted >= low) & (wanted <= high)).mean()))
     return shares
-
-
-def head_coverage(values: Sequence[float], radius: float, truth: Targets) -> dict[str, float]:
-    """Coverage and mean width of intervals of one half width around a head's values."""
-    centre = np.array(values)
-    return interval_metrics([float(value) for value in truth], (centre - radius).tolist(), (centre + radius).tolist())
 
 
 def share_outside_space(

@@ -6,7 +6,6 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -15,9 +14,8 @@ from predgen.data.batches import pad_prompts
 from predgen.data.prompts import EncodedRows
 from predgen.decoding.decide import (
     ClassDecision,
-    NumberDecision,
+    Floats,
     class_decisions,
-    number_decisions,
     number_distribution,
 )
 from predgen.model.outputs import Method, Scores
@@ -47,7 +45,7 @@ class NumberPrediction:
         prediction: The number, as the run decides.
         mean: Of the exact posterior; without one the prediction.
         median: Of the exact posterior; without one the prediction.
-        interval: Central 90% of the posterior; without one the prediction ± what held 90% of dev rows.
+        interval: Around the prediction, wide enough that it held 90% of dev rows; wider where the posterior is.
         text: What was written where the space cannot be listed, its worked solution included; else None.
     """
 
@@ -149,7 +147,9 @@ def score_rows(
     logits = None if scores.class_logits is None else mean_of_logs(scores.class_logits.double().log_softmax(dim=1))
     value = None if scores.value is None else mean(scores.value)
     # Free numbers cannot be averaged over windows, and are refused there.
-    return Scores(posterior, mean_of_logs(scores.log_mass), greedy, logits, value, None, None)
+    return Scores.nothing()._replace(
+        log_posterior=posterior, log_mass=mean_of_logs(scores.log_mass), greedy=greedy, class_logits=logits, value=value
+    )
 
 
 def _joined(column: tuple[Tensor | None, ...], back: Tensor) -> Tensor | None:
@@ -169,7 +169,7 @@ def label_predictions(
         decision: The decision's name.
         rows: N input positions.
     """
-    decided: ClassDecision = class_decisions(scores, reader_name)[decision]
+    decided: ClassDecision = class_decisions(scores, space, reader_name)[decision]
     return [
         LabelPrediction(
             row=row,
@@ -183,9 +183,8 @@ def label_predictions(
 def number_predictions(
     scores: Scores,
     space: Numbers,
-    reader_name: str | None,
-    decision: str,
-    radius: float,
+    values: Floats,
+    ends: tuple[Floats, Floats],
     rows: Sequence[int],
     spell: Callable[[Sequence[int]], str],
 ) -> list[NumberPrediction]:
@@ -194,25 +193,19 @@ def number_predictions(
     Args:
         scores: Of N rows.
         space: The numbers.
-        reader_name: What the method calls its director or head.
-        decision: The decision's name.
-        radius: Half width of a 90% interval from dev residuals; used where there is no posterior.
+        values: (N,) what was decided.
+        ends: (N,) and (N,), of the intervals around them.
         rows: N input positions.
         spell: Token ids → text.
     """
-    decided: NumberDecision = number_decisions(scores, space, reader_name)[decision]
     posterior = number_distribution(scores, space)
     texts: list[str | None] = [None] * len(rows)
     if scores.written is not None:
         texts = [spell([token for token in ids if token >= 0]).strip() for ids in scores.written.tolist()]
     predictions = []
     for position, row in enumerate(rows):
-        value = float(decided.values[position])
-        if posterior is None:
-            low, high = space.admit(np.array([value - radius, value + radius])).tolist()
-            predictions.append(NumberPrediction(row, value, value, value, (low, high), texts[position]))
-        else:
-            ends = (float(posterior.low[position]), float(posterior.high[position]))
-            mean, median = float(posterior.mean[position]), float(posterior.median[position])
-            predictions.append(NumberPrediction(row, value, mean, median, ends))
+        value, interval = float(values[position]), (float(ends[0][position]), float(ends[1][position]))
+        mean = value if posterior is None else float(posterior.mean[position])
+        median = value if posterior is None else float(posterior.median[position])
+        predictions.append(NumberPrediction(row, value, mean, median, interval, texts[position]))
     return predictions

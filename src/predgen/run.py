@@ -18,24 +18,26 @@ from predgen.data.objects import RowsInMemory, table_of
 from predgen.data.prompts import PromptEncoder, frame_of
 from predgen.data.templates import render, template_fields
 from predgen.data.tokens import decode
-from predgen.decoding.decide import decisions_for, number_decisions
+from predgen.decoding.calibrate import Calibration
+from predgen.decoding.conformal import Conformal, conformal_from_json, difficulties_of
+from predgen.decoding.decide import INTERVAL_LEVEL, Floats, class_decisions, decisions_for, number_decisions
 from predgen.errors import DataError, PredgenError, RunFolderError
 from predgen.evaluation import (
     Evaluation,
     Targets,
     decision_metrics,
-    head_coverage,
-    posterior_coverage,
+    posterior_quality,
+    set_quality,
     share_outside_space,
 )
-from predgen.metrics import baseline_metrics
+from predgen.metrics import baseline_metrics, interval_metrics
 from predgen.model.build import Setting, build_method, build_writer
 from predgen.model.outputs import Scores
 from predgen.model.scale import Scale, scale_kind
 from predgen.model.writer import Writer
 from predgen.peft_methods import peft_method
 from predgen.prediction import Prediction, RowError, label_predictions, number_predictions, score_rows
-from predgen.training.run_folder import DIRECTOR, RunRecord, read_record
+from predgen.training.run_folder import DIRECTOR, HELD_OUT, RunRecord, read_json, read_record
 
 if TYPE_CHECKING:
     from torch import nn
@@ -59,6 +61,8 @@ class Run:
         space: The answers.
         encoder: Body → prompt tokens.
         tokenizer: The writer's.
+        calibration: What is done to every score.
+        conformal: How far off the default decision was on dev rows.
         batch_size: Prompts a pass.
     """
 
@@ -67,6 +71,8 @@ class Run:
     space: Space
     encoder: PromptEncoder
     tokenizer: PreTrainedTokenizerBase
+    calibration: Calibration
+    conformal: Conformal
     batch_size: int = 32
 
     @property
@@ -100,8 +106,9 @@ class Run:
         return render(self.record.template, row)
 
     def score(self, bodies: Sequence[str], progress: Progress = _silent) -> Scores:
-        """Scores rendered rows, from their prompts alone."""
-        return score_rows(self.method, self.encoder.rows(bodies), self.batch_size, progress)
+        """Scores rendered rows, from their prompts alone, calibrated."""
+        scores = score_rows(self.method, self.encoder.rows(bodies), self.batch_size, progress)
+        return self.calibration.apply(scores, self.space)
 
     def predict(self, rows: Sequence[Row] | RowsInMemory, progress: Progress = _silent) -> list[Prediction]:
         """Predicts rows under the run's default decision.
@@ -138,15 +145,16 @@ class Run:
         """Scores → typed predictions under the run's default decision; `rows` are their input positions."""
         if isinstance(self.space, LabelSet):
             return label_predictions(scores, self.space, self.reader_name, self.record.decision, rows)
-        return number_predictions(
-            scores,
-            self.space,
-            self.reader_name,
-            self.record.decision,
-            self.record.radius,
-            rows,
-            lambda ids: decode(self.tokenizer, ids),
-        )
+        values = number_decisions(scores, self.space, self.reader_name)[self.record.decision].values
+        ends = self.intervals(scores, values)
+        return number_predictions(scores, self.space, values, ends, rows, lambda ids: decode(self.tokenizer, ids))
+
+    def intervals(self, scores: Scores, values: Floats, level: float = INTERVAL_LEVEL) -> tuple[Floats, Floats]:
+        """Intervals around numbers that hold a stated share of new rows; see `Conformal.intervals`."""
+        assert not isinstance(self.space, LabelSet)
+        difficulties = difficulties_of(scores, self.space)
+        low, high = self.conformal.intervals(values, difficulties, level, self.space.low, self.space.high)
+        return self.space.admit(low), self.space.admit(high)
 
     def predict_proba(self, rows: Sequence[Row]) -> NDArray[np.float64]:
         """Probabilities of every answer, (N, A), in the order of `space.texts`.
@@ -184,10 +192,15 @@ class Run:
 
     def evaluate_scores(self, bodies: Sequence[str], scores: Scores, truth: Targets) -> Evaluation:
         """As `evaluate`, of scores that are there already."""
-        interval = posterior_coverage(scores, self.space, truth)
-        if not isinstance(self.space, LabelSet) and scores.log_posterior is None:
-            decided = number_decisions(scores, self.space, self.reader_name)[self.record.decision]
-            interval = head_coverage(decided.values.tolist(), self.record.radius, truth)
+        if isinstance(self.space, LabelSet):
+            decided = class_decisions(scores, self.space, self.reader_name)[self.record.decision]
+            held = self.conformal.sets(decided.probabilities, INTERVAL_LEVEL)
+            interval = set_quality(held, self.space.labels, truth)
+        else:
+            values = number_decisions(scores, self.space, self.reader_name)[self.record.decision].values
+            low, high = self.intervals(scores, values)
+            interval = interval_metrics([float(target) for target in truth], low.tolist(), high.tolist())
+            interval |= posterior_quality(scores, self.space, truth)
         prompts = self.encoder.rows(bodies).prompts
         return Evaluation(
             rows=len(bodies),
@@ -212,6 +225,7 @@ def load(path: str | Path, batch_size: int = 32, trust_remote_code: bool = False
         ModelError: If its base model cannot be loaded.
     """
     import torch
+    from pydantic import TypeAdapter
     from safetensors import SafetensorError
     from safetensors.torch import load_file
     from transformers import AutoTokenizer
@@ -244,6 +258,8 @@ def load(path: str | Path, batch_size: int = 32, trust_remote_code: bool = False
         setting = Setting(config, task, space, record.total_steps, scale)
         method = build_method(build_writer(lm, config, record.scoring), table, setting)
         director = load_file(folder / DIRECTOR) if (folder / DIRECTOR).exists() else {}
+        calibration = TypeAdapter(Calibration).validate_python(record.calibration)
+        conformal = conformal_from_json(read_json(folder, HELD_OUT))
     except (OSError, SafetensorError, json.JSONDecodeError, KeyError, ValueError, RuntimeError) as problem:
         raise RunFolderError(
             f"{folder} is damaged or incomplete: {problem}", remedy="Restore it from a copy, or fit again."
@@ -256,4 +272,4 @@ def load(path: str | Path, batch_size: int = 32, trust_remote_code: bool = False
             own[name].copy_(tensor)
     method.eval().to("cuda" if torch.cuda.is_available() else "cpu")
     encoder = PromptEncoder(tokenizer, prompt.cue, record.max_tokens, prompt.long, prompt.chat)
-    return Run(record, method, space, encoder, tokenizer, batch_size)
+    return Run(record, method, space, encoder, tokenizer, calibration, conformal, batch_size)

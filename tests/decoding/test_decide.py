@@ -4,13 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from predgen.answers.spaces import NumberGrid
+from predgen.answers.spaces import LabelSet, NumberGrid
 from predgen.decoding.decide import (
     class_decisions,
     grid_quantile,
     number_decisions,
     number_distribution,
-    residual_radius,
 )
 from predgen.model.outputs import Scores
 
@@ -20,7 +19,7 @@ GRID = NumberGrid(0, 4, 0)
 def number_scores(probabilities: list[float], value: float | None = None) -> Scores:
     posterior = torch.tensor([probabilities], dtype=torch.float64).log()
     read = None if value is None else torch.tensor([value])
-    return Scores(posterior, torch.zeros(1), torch.tensor([1]), None, read, None, None)
+    return Scores(posterior, torch.zeros(1), torch.tensor([1]), None, read, None, None, None, None)
 
 
 def test_decisions_over_numbers_by_hand() -> None:
@@ -54,7 +53,7 @@ def test_classes_by_hand() -> None:
         greedy=torch.tensor([1]),
         class_logits=torch.tensor([[0.0, 1.0]]),
     )
-    decided = class_decisions(scores, "director")
+    decided = class_decisions(scores, LabelSet(("a", "b")), "director")
     assert {name: int(decision.chosen[0]) for name, decision in decided.items()} == {
         "mode": 0,
         "greedy": 1,
@@ -64,7 +63,21 @@ def test_classes_by_hand() -> None:
     assert decided["director"].probabilities[0, 1] == pytest.approx(1 / (1 + np.exp(-1)))
 
 
-def test_the_radius_is_the_conformal_rank() -> None:
-    truth, predicted = np.zeros(19), np.arange(1.0, 20.0)
-    assert residual_radius(truth, predicted, 0.9) == 18.0  # ⌈20 · 0.9⌉ = 18th smallest
-    assert residual_radius(truth[:3], predicted[:3], 0.9) == 3.0  # too few rows: the largest
+def test_ordered_labels_by_hand() -> None:
+    """Of 0.4, 0.1, 0.1, 0.4 the mode is an end, half is reached with the second, and the mean rank is 1.5 → 2."""
+    scores = Scores.nothing()._replace(
+        log_posterior=torch.tensor([[0.4, 0.1, 0.1, 0.4], [0.1, 0.2, 0.3, 0.4]]).log(), greedy=torch.tensor([0, 3])
+    )
+    space = LabelSet(("poor", "fair", "good", "great"), ordered=True)
+    decided = {name: decision.chosen.tolist() for name, decision in class_decisions(scores, space, None).items()}
+    assert decided == {"mode": [0, 3], "greedy": [0, 3], "median": [1, 2], "rank": [2, 2]}
+    assert "median" not in class_decisions(scores, LabelSet(space.labels), None)
+
+
+def test_the_deviation_is_never_nothing() -> None:
+    certain = torch.full((1, 3), -torch.inf)
+    certain[0, 1] = 0.0
+    scores = Scores.nothing()._replace(log_posterior=torch.cat([certain, torch.tensor([[0.5, 0.0, 0.5]]).log()]))
+    distribution = number_distribution(scores, NumberGrid(0, 2, 0))
+    assert distribution is not None
+    assert distribution.deviation.tolist() == pytest.approx([0.5, 1.0])  # half a step; √E(x − 1)²

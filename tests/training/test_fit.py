@@ -44,6 +44,7 @@ def test_the_run_folder_holds_what_it_says(fitted: Callable[..., Fitted], method
         "splits.json",
         "metrics.json",
         "metrics.jsonl",
+        "held_out.json",
         "README.md",
         "adapter_model.safetensors",
         "adapter_config.json",
@@ -80,7 +81,7 @@ def test_predictions_have_their_form_and_stay_in_the_space(
         else:
             assert isinstance(prediction, NumberPrediction)
             assert -3 <= prediction.prediction <= 3
-            assert prediction.interval[0] <= prediction.median <= prediction.interval[1]
+            assert prediction.interval[0] <= prediction.prediction <= prediction.interval[1]
             if method == "predictor":
                 assert prediction.mean == prediction.median == prediction.prediction
 
@@ -129,7 +130,7 @@ def test_a_changed_base_is_refused(
     [
         ("predgen.json", "{nonsense", "is damaged"),
         ("predgen.json", '{"format_version": 99}', "format version 99"),
-        ("predgen.json", '{"format_version": 2}', "missing"),
+        ("predgen.json", '{"format_version": 3}', "missing"),
         ("adapter_model.safetensors", "nonsense", "damaged or incomplete"),
         ("director.safetensors", "nonsense", "damaged or incomplete"),
         ("director.safetensors", None, "expected"),

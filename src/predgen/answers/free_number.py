@@ -64,6 +64,16 @@ class FreeNumber:
         """The largest number that can be written."""
         return 10.0**self.digits - 10.0**-self.decimals
 
+    @property
+    def low(self) -> float:
+        """The smallest number that can be written."""
+        return -self.largest if self.negative else 0.0
+
+    @property
+    def high(self) -> float:
+        """The largest number that can be written."""
+        return self.largest
+
     def write(self, value: float) -> str:
         """A number as text, rounded to the decimals that there are.
 
@@ -103,9 +113,8 @@ class FreeNumber:
 
     def admit(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Values of a head, brought to numbers that the space can write."""
-        low = -self.largest if self.negative else 0.0
         # A head never says 42 exactly; rounded as the targets are, it may.
-        return np.asarray(np.round(np.clip(values, low, self.largest), self.decimals) + 0.0, dtype=np.float64)
+        return np.asarray(np.round(np.clip(values, self.low, self.high), self.decimals) + 0.0, dtype=np.float64)
 
     def to_json(self) -> dict[str, Any]:
         """``{"kind": "free numbers", "digits": …, …}``."""

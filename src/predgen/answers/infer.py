@@ -71,12 +71,13 @@ def fixed_settings(space: Space) -> dict[str, Any]:
 
 def _labels(targets: Sequence[str], settings: SpaceConfig) -> tuple[LabelSet, str]:
     found = sorted(set(targets), key=lambda label: (float(label), "") if is_number(label) else (math.inf, label))
-    space = LabelSet(settings.labels if settings.labels is not None else tuple(found))
+    space = LabelSet(settings.labels if settings.labels is not None else tuple(found), settings.ordered)
     if len(space.labels) > MOST_ANSWERS:
         raise AnswerError(f"There are {len(space.labels)} labels.", f"At most {MOST_ANSWERS} are possible.")
     _refuse_strangers(space.index, targets)
     counts = ", ".join(f"{label!r} ×{count}" for label, count in Counter(targets).most_common())
-    return space, f"Answers: {len(space.labels)} labels ({counts})."
+    order = f", in the order {', '.join(space.labels)}" if space.ordered else ""
+    return space, f"Answers: {len(space.labels)} labels ({counts}){order}."
 
 
 def _grid(targets: Sequence[float], settings: SpaceConfig) -> tuple[NumberGrid, str]:

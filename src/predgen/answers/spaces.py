@@ -56,12 +56,14 @@ class LabelSet:
 
     Args:
         labels: The labels, at least two, no two alike once outer blanks are gone.
+        ordered: Whether their order means something, as that of grades does.
 
     Raises:
         AnswerError: If there are fewer than two labels, an empty one, or two alike.
     """
 
     labels: tuple[str, ...]
+    ordered: bool = False
 
     def __post_init__(self) -> None:
         stripped = [label.strip() for label in self.labels]
@@ -107,11 +109,11 @@ class LabelSet:
         return [1.0] * len(self.labels[index])
 
     def to_json(self) -> dict[str, Any]:
-        """``{"kind": "labels", "labels": [...]}``."""
-        return {"kind": "labels", "labels": list(self.labels)}
+        """``{"kind": "labels", "labels": [...], "ordered": …}``."""
+        return {"kind": "labels", "labels": list(self.labels), "ordered": self.ordered}
 
     def __str__(self) -> str:
-        return f"{len(self.labels)} labels: {', '.join(self.labels)}"
+        return f"{len(self.labels)} labels{' in order' if self.ordered else ''}: {', '.join(self.labels)}"
 
 
 @dataclass(frozen=True)
@@ -249,7 +251,7 @@ def space_from_json(record: Mapping[str, Any]) -> Space:
     """
     try:
         if record["kind"] == "labels":
-            return LabelSet(tuple(record["labels"]))
+            return LabelSet(tuple(record["labels"]), bool(record["ordered"]))
         if record["kind"] == "numbers":
             return NumberGrid(float(record["low"]), float(record["high"]), int(record["decimals"]))
         if record["kind"] == "free numbers":

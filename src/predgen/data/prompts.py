@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from predgen.config import Chat, LongText
+from predgen.config import LongText, Switch
 from predgen.data.tokens import encode, ids_behind
 from predgen.errors import ConfigError
 
@@ -36,7 +36,7 @@ class Frame(NamedTuple):
     behind: str  # the plain text that the answer follows directly, and whose last characters its tokens depend on
 
 
-def frame_of(tokenizer: PreTrainedTokenizerBase, cue: str, chat: Chat = "off") -> Frame:
+def frame_of(tokenizer: PreTrainedTokenizerBase, cue: str, chat: Switch = "off") -> Frame:
     r"""What stands around every body.
 
     Args:
@@ -99,7 +99,7 @@ class PromptEncoder:
         cue: str,
         max_tokens: int,
         long: LongText = "head",
-        chat: Chat = "off",
+        chat: Switch = "off",
     ) -> None:
         self._tokenizer, self._long = tokenizer, long
         self._frame = frame_of(tokenizer, cue, chat)

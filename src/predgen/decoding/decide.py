@@ -1,8 +1,10 @@
 """Distribution → decision. Which one is best follows from the metric, so each is offered under its own name.
 
-Classes: "mode" (likeliest label), "greedy" (likeliest token after token), and the director's or head's choice.
-Numbers: "mean" (best for squared error), "median" (best for absolute error), "mode", "greedy", and the director's or
-head's value. All of them lie within the answer space. Of numbers that cannot be listed there is no distribution:
+Classes: "mode" (likeliest label), "greedy" (likeliest token after token), the director's or head's choice, and "mixed":
+writer and director together, as dev rows weigh them. Ordered labels also have a "median" (half of the probability on
+either side) and a "rank" (the label nearest to the mean position).
+Numbers: "mean" (best for squared error), "median" (best for absolute error), "mode", "greedy", the director's or head's
+value, and "mixed". All of them lie within the answer space. Of numbers that cannot be listed there is no distribution:
 "greedy" is what was written, and the director's or head's value is rounded as the space writes numbers.
 """
 
@@ -38,15 +40,17 @@ class NumberDistribution(NamedTuple):
 
     mean: Floats  # (N,)
     median: Floats  # (N,)
+    deviation: Floats  # (N,) standard deviation; at least half a step, since the grid knows no less
     low: Floats  # (N,) lower end of the central 90% interval
     high: Floats  # (N,) its upper end
 
 
-def class_decisions(scores: Scores, reader_name: str | None) -> dict[str, ClassDecision]:
+def class_decisions(scores: Scores, space: LabelSet, reader_name: str | None) -> dict[str, ClassDecision]:
     """Every decision over labels that the scores allow.
 
     Args:
         scores: Of N rows over K labels.
+        space: The labels.
         reader_name: What the method calls its director or head.
     """
     decisions = {}
@@ -57,6 +61,17 @@ def class_decisions(scores: Scores, reader_name: str | None) -> dict[str, ClassD
     if scores.class_logits is not None and reader_name is not None:
         probabilities = _probabilities(scores.class_logits.log_softmax(dim=1))
         decisions[reader_name] = ClassDecision(probabilities.argmax(axis=1), probabilities)
+    if scores.mixed_logits is not None:
+        probabilities = _probabilities(scores.mixed_logits.log_softmax(dim=1))
+        decisions["mixed"] = ClassDecision(probabilities.argmax(axis=1), probabilities)
+    if space.ordered and decisions:
+        # Of the best informed probabilities there are: with both parts together, or the one there is.
+        probabilities = decisions[
+            next(name for name in ("mixed", "mode", reader_name) if name in decisions)
+        ].probabilities
+        ranks = np.arange(len(space.labels), dtype=np.float64)
+        decisions["median"] = ClassDecision(grid_quantile(probabilities, ranks, 0.5).astype(np.int64), probabilities)
+        decisions["rank"] = ClassDecision(np.rint(probabilities @ ranks).astype(np.int64), probabilities)
     return decisions
 
 
@@ -79,6 +94,8 @@ def number_decisions(scores: Scores, space: Numbers, reader_name: str | None) ->
         decisions["greedy"] = NumberDecision(values[scores.greedy.cpu().numpy()])
     if scores.value is not None and reader_name is not None:
         decisions[reader_name] = NumberDecision(space.admit(scores.value.double().cpu().numpy()))
+    if scores.mixed_value is not None:
+        decisions["mixed"] = NumberDecision(space.admit(scores.mixed_value.double().cpu().numpy()))
     return decisions
 
 
@@ -87,7 +104,7 @@ def decisions_for(
 ) -> dict[str, ClassDecision] | dict[str, NumberDecision]:
     """`class_decisions` or `number_decisions`, as the space asks."""
     if isinstance(space, LabelSet):
-        return class_decisions(scores, reader_name)
+        return class_decisions(scores, space, reader_name)
     return number_decisions(scores, space, reader_name)
 
 
@@ -96,10 +113,12 @@ def number_distribution(scores: Scores, space: Numbers) -> NumberDistribution | 
     if scores.log_posterior is None or not isinstance(space, NumberGrid):
         return None
     posterior, values = _probabilities(scores.log_posterior), np.array(space.values)
-    tail = (1.0 - INTERVAL_LEVEL) / 2
+    tail, mean = (1.0 - INTERVAL_LEVEL) / 2, posterior @ values
+    variance = posterior @ values**2 - mean**2
     return NumberDistribution(
-        mean=posterior @ values,
+        mean=mean,
         median=grid_quantile(posterior, values, 0.5),
+        deviation=np.sqrt(np.maximum(variance, (space.step / 2) ** 2)),
         low=grid_quantile(posterior, values, tail),
         high=grid_quantile(posterior, values, 1.0 - tail),
     )
@@ -132,22 +151,6 @@ def grid_quantile(probabilities: Floats, values: Floats, level: float) -> Floats
     reached[:, -1] = True
     quantile: Floats = values[reached.argmax(axis=1)]
     return quantile
-
-
-def residual_radius(truth: Floats, predicted: Floats, level: float = INTERVAL_LEVEL) -> float:
-    """The half width of an interval that holds a stated share of new rows, from held-out residuals.
-
-    Split conformal prediction (Lei et al. 2018): the ⌈(n + 1) · level⌉-th smallest absolute residual, or the largest
-    where n is too small for that.
-
-    Args:
-        truth: (n,) targets of rows that were not trained on.
-        predicted: (n,) predictions for them.
-        level: In (0, 1).
-    """
-    residuals = np.sort(np.abs(truth - predicted))
-    rank = min(len(residuals), int(np.ceil((len(residuals) + 1) * level)))
-    return float(residuals[rank - 1])
 
 
 def _probabilities(log_probabilities: object) -> Floats:

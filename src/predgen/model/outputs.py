@@ -37,11 +37,13 @@ class Scores(NamedTuple):
     value: Tensor | None  # (B,); of a director or pooled head, for numbers, in the target's own units
     number: Tensor | None  # (B,) float64; the number written greedily, where the space cannot be listed
     written: Tensor | None  # (B, L) int64; its answer's tokens, -1 behind the end
+    mixed_logits: Tensor | None  # (B, A); writer and director together, as dev rows weigh them, for classes
+    mixed_value: Tensor | None  # (B,); the same for numbers
 
     @staticmethod
     def nothing() -> Scores:
         """No score of any kind, to be filled in."""
-        return Scores(None, None, None, None, None, None, None)
+        return Scores(*(None for _ in Scores._fields))
 
 
 class Method(Protocol):

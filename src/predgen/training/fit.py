@@ -7,7 +7,7 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,6 @@ from predgen.config import RunConfig, Task
 from predgen.data.batches import TrainingRow
 from predgen.data.objects import RowsInMemory
 from predgen.data.prompts import EncodedRows
-from predgen.decoding.decide import number_decisions, residual_radius
 from predgen.errors import ConfigError, Interrupted
 from predgen.evaluation import Targets, decision_metrics
 from predgen.metrics import check_metric, default_metric
@@ -37,6 +36,7 @@ from predgen.peft_methods import PeftMethod, peft_method
 from predgen.prediction import score_prompts, score_rows
 from predgen.run import Run, load
 from predgen.training.bench import Bench, load_base_for, set_up_bench
+from predgen.training.calibration import check_calibration, judge
 from predgen.training.card import write_card
 from predgen.training.checkpoints import step_of
 from predgen.training.dev_result import DevResult
@@ -50,6 +50,7 @@ from predgen.training.row_weights import row_weights
 from predgen.training.run_folder import (
     CHECKPOINTS,
     CONFIG,
+    HELD_OUT,
     LOG,
     METRICS,
     RECORD,
@@ -124,6 +125,7 @@ def fit(
     metric = config.train.metric or default_metric(prepared.space)
     check_metric(metric, prepared.space)
     check_director(config, task, prepared.space)
+    check_calibration(config.train.calibrate, len(prepared.dev))
     folder = Path(config.out or f"runs/{Path(prepared.train.source).stem}-{config.method}")
     config = _resolved(config, prepared, task, metric, folder)
     if resume and (folder / RECORD).exists():
@@ -207,7 +209,9 @@ def fit(
         say(f"{trainer.guard.skipped} steps or parts of steps were left out, since they were not finite.")
     best_step = trainer.best()
     # A run that went on does not have the scores of before; the weights are the best ones' again.
-    best = trainer.dev_results.get(best_step) or evaluate_dev()
+    raw = trainer.dev_results.get(best_step) or evaluate_dev()
+    judged = judge(raw.scores, prepared.space, reader, prepared.dev.targets, metric, config.train.calibrate, say)
+    best = judged.result
 
     record = RunRecord(
         task=task,
@@ -227,7 +231,7 @@ def fit(
         best_step=best_step,
         mean=scale.mean,
         spread=scale.spread,
-        radius=_radius(prepared, best, reader),
+        calibration=asdict(judged.calibration),
         baseline=_baseline(prepared.space, prepared.train.targets),
         data=_data_record(prepared),
         total_steps=total_steps,
@@ -235,7 +239,16 @@ def fit(
         config=config.to_dict(),
         scoring=bench.scoring,
     )
-    run = Run(record, method.eval(), prepared.space, bench.encoder, bench.base.tokenizer, config.train.eval_batch_size)
+    run = Run(
+        record=record,
+        method=method.eval(),
+        space=prepared.space,
+        encoder=bench.encoder,
+        tokenizer=bench.base.tokenizer,
+        calibration=judged.calibration,
+        conformal=judged.conformal,
+        batch_size=config.train.eval_batch_size,
+    )
     _save(run, folder, peft)
     metrics = {"dev": best.record(best_step)}
     reported = (run.score(prepared.test.bodies), prepared.test.targets) if len(prepared.test) else None
@@ -312,14 +325,6 @@ def _total_steps(config: RunConfig, rows: int) -> int:
     return max(1, math.ceil(config.train.epochs * math.ceil(batches / config.train.accumulate)))
 
 
-def _radius(prepared: Prepared, best: DevResult, reader: str | None) -> float:
-    """From the dev residuals of the default decision; 0 for classes, which have no interval."""
-    if isinstance(prepared.space, LabelSet):
-        return 0.0
-    decided = number_decisions(best.scores, prepared.space, reader)[best.decision]
-    return residual_radius(np.array(prepared.dev.targets, dtype=float), decided.values)
-
-
 def _data_record(prepared: Prepared) -> dict[str, Any]:
     parts = {"train": prepared.train, "dev": prepared.dev, "test": prepared.test}
     return {
@@ -336,3 +341,4 @@ def _save(run: Run, folder: Path, peft: PeftMethod) -> None:
     peft.save(run.method.writer.lm, folder, run.record.config["model"]["name"])  # type: ignore[union-attr]
     save_director(run.method, folder)
     run.tokenizer.save_pretrained(folder)
+    write_json(folder / HELD_OUT, run.conformal.to_json())

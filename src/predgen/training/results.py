@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from predgen.answers.spaces import FreeNumber, LabelSet, NumberGrid
-from predgen.decoding.decide import class_decisions, number_decisions, number_distribution
+from predgen.decoding.decide import class_decisions, number_decisions
 from predgen.evaluation import Targets, interval_coverages
 from predgen.figures import confusion_matrix, learning_curves, predicted_against_true, reliability
 from predgen.model.outputs import Scores
@@ -56,18 +56,18 @@ def draw_decision(run: Run, scores: Scores, truth: Targets, pictures: Path) -> P
     title = f"{run.record.config['method']}, decision: {decision}, {len(truth)} test rows"
     if not isinstance(run.space, LabelSet):
         values = number_decisions(scores, run.space, run.reader_name)[decision].values.tolist()
-        interval = number_distribution(scores, run.space)
+        low, high = run.intervals(scores, number_decisions(scores, run.space, run.reader_name)[decision].values)
         path = pictures / "predicted_against_true.png"
         predicted_against_true(
             [float(value) for value in truth],
             values,
-            None if interval is None else interval.low.tolist(),
-            None if interval is None else interval.high.tolist(),
+            low.tolist(),
+            high.tolist(),
             title,
             path,
         )
         return path
-    chosen = class_decisions(scores, run.reader_name)[decision].chosen
+    chosen = class_decisions(scores, run.space, run.reader_name)[decision].chosen
     path = pictures / "confusion_matrix.png"
     confusion_matrix(
         [str(value) for value in truth], [run.space.labels[index] for index in chosen], run.space.labels, title, path
@@ -84,7 +84,7 @@ def draw_reliability(run: Run, scores: Scores, truth: Targets, path: Path) -> No
         observed = interval_coverages(scores, run.space, [float(value) for value in truth], levels)
         reliability(levels, observed, [len(truth)] * len(levels), "interval level", path)
         return
-    decided = class_decisions(scores, run.reader_name)[run.record.decision]
+    decided = class_decisions(scores, run.space, run.reader_name)[run.record.decision]
     gold = np.array([run.space.labels.index(str(value)) for value in truth])
     confidence = decided.probabilities[np.arange(len(gold)), decided.chosen]
     bins = np.clip((confidence * 10).astype(int), 0, 9)

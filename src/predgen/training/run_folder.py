@@ -2,6 +2,7 @@
 
     predgen.json             everything needed to predict: task, template, space, base, decision, versions
     adapter_model.safetensors, adapter_config.json     the writer's adapter, plain peft
+    held_out.json            how far off the decision was on dev rows: what intervals and sets are made of
     director.safetensors     the director or head, if the method has one
     tokenizer.json, …        the tokenizer
     config.yaml              the resolved settings; `predgen fit --config` takes it
@@ -25,9 +26,10 @@ from typing import Any
 from predgen.config import Scoring, Task
 from predgen.errors import RunFolderError
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 RECORD, CONFIG, SPLITS, METRICS, LOG = "predgen.json", "config.yaml", "splits.json", "metrics.json", "metrics.jsonl"
 DIRECTOR, CARD, FIGURES, CHECKPOINTS = "director.safetensors", "README.md", "figures", "checkpoints"
+HELD_OUT = "held_out.json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,7 +49,7 @@ class RunRecord:
         best_step: The optimizer step of the chosen checkpoint.
         mean: The training targets' mean (numbers).
         spread: Their standard deviation (numbers).
-        radius: Half width of the interval that held 90% of dev rows (numbers).
+        calibration: What is done to every score; see `Calibration`.
         baseline: What a constant prediction needs: class shares, or mean and median of the training targets.
         data: Source, fingerprint and numbers of rows.
         total_steps: Optimizer steps of the run.
@@ -69,7 +71,7 @@ class RunRecord:
     best_step: int
     mean: float
     spread: float
-    radius: float
+    calibration: dict[str, Any]
     baseline: dict[str, Any]
     data: dict[str, Any]
     total_steps: int

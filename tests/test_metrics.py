@@ -122,6 +122,15 @@ def test_quadratic_kappa_is_scikit_learns() -> None:
     assert math.isnan(quadratic_kappa(["3", "3"], ["3", "3"]))
 
 
+def test_quadratic_kappa_of_ordered_labels_goes_by_their_places() -> None:
+    labels, probabilities = ("poor", "fair", "good"), np.full((4, 3), 1 / 3)
+    truth, predicted = ["poor", "fair", "good", "good"], ["poor", "good", "good", "fair"]
+    check_metric("quadratic_kappa", LabelSet(labels, ordered=True))
+    found = classification_metrics(truth, predicted, probabilities, labels, ordered=True)["quadratic_kappa"]
+    assert found == pytest.approx(quadratic_kappa(["0", "1", "2", "2"], ["0", "2", "2", "1"]))
+    assert math.isnan(classification_metrics(truth, predicted, probabilities, labels)["quadratic_kappa"])
+
+
 def test_crps_by_hand_and_by_its_integral() -> None:
     values = np.array([0.0, 1.0, 3.0])
     assert crps([1.0], np.array([[0.0, 0.0, 1.0]]), values) == pytest.approx(2.0)  # without spread: the absolute error

@@ -136,11 +136,12 @@ def _metric_of(run: Run, bodies: Sequence[str], truth: Targets, metric: str) -> 
         values = number_decisions(scores, run.space, run.reader_name)[run.record.decision].values
         wanted, exact = np.array([float(value) for value in truth]), isinstance(run.space, FreeNumber)
         return lambda chosen: regression_metrics(wanted[chosen].tolist(), values[chosen].tolist(), exact)[metric]
-    decided, labels = class_decisions(scores, run.space, run.reader_name)[run.record.decision], run.space.labels
+    decided = class_decisions(scores, run.space, run.reader_name)[run.record.decision]
+    labels, ordered = run.space.labels, run.space.ordered
     gold = np.array([str(value) for value in truth], dtype=object)
     predicted = np.array([labels[index] for index in decided.chosen], dtype=object)
     return lambda chosen: classification_metrics(
-        gold[chosen].tolist(), predicted[chosen].tolist(), decided.probabilities[chosen], labels
+        gold[chosen].tolist(), predicted[chosen].tolist(), decided.probabilities[chosen], labels, ordered
     )[metric]
 
 

@@ -152,8 +152,8 @@ class SamplingConfig:
 class DirectorConfig:
     """The task adapter that reads what the writer wrote."""
 
-    # classes: class, vocabulary; numbers: value, ordered, ordered_released, expected, ntloss; None: class or value;
-    # released: vocabulary or ordered_released
+    # classes: class, vocabulary; numbers: value, ordered, ordered_released, expected, ntloss; released: vocabulary or
+    # ordered_released; None: class, expected where the numbers can be listed, value where they cannot
     kind: DirectorKind | None = None
     pooling: AnswerPooling = "mean"  # of the answer's states, for class and value
     error: DirectorError = "squared"  # of value and expected, in standard deviations of the target

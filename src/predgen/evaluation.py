@@ -73,7 +73,11 @@ def decision_metrics(
     labels = [str(value) for value in truth]
     return {
         name: classification_metrics(
-            labels, [space.labels[index] for index in decision.chosen], decision.probabilities, space.labels
+            labels,
+            [space.labels[index] for index in decision.chosen],
+            decision.probabilities,
+            space.labels,
+            space.ordered,
         )
         for name, decision in classes.items()
     }

@@ -79,10 +79,18 @@ def check_metric(name: str, space: Space) -> None:
     fitting = [metric.name for metric in METRICS.values() if metric.task == task]
     if name not in fitting:
         raise ConfigError(f"{name!r} is no metric of a {task}:", nearest(name, fitting))
-    if name == "quadratic_kappa" and isinstance(space, LabelSet) and not all(map(is_number, space.labels)):
-        raise ConfigError("quadratic_kappa needs labels that are numbers.", f"Found {list(space.labels[:5])}.")
+    if name == "quadratic_kappa" and isinstance(space, LabelSet) and not (space.ordered or _all_numbers(space.labels)):
+        raise ConfigError(
+            "quadratic_kappa needs labels that are numbers, or in order.",
+            f"Found {list(space.labels[:5])}.",
+            "Give them in order as space.labels, with space.ordered=true, or choose another metric.",
+        )
     if name == "exact_match" and not isinstance(space, FreeNumber):
         raise ConfigError("exact_match is a metric of free numbers.", remedy="Choose another, or space.kind=free.")
+
+
+def _all_numbers(labels: Sequence[str]) -> bool:
+    return all(map(is_number, labels))
 
 
 def better(metric: str, value: float, than: float) -> bool:
@@ -93,22 +101,25 @@ def better(metric: str, value: float, than: float) -> bool:
 
 
 def classification_metrics(
-    truth: Sequence[str], predicted: Sequence[str], probabilities: Floats, labels: Sequence[str]
+    truth: Sequence[str], predicted: Sequence[str], probabilities: Floats, labels: Sequence[str], ordered: bool = False
 ) -> dict[str, float]:
     """accuracy, macro_f1 and balanced_accuracy (over labels that occur), mcc, quadratic_kappa, log_loss (nats), ece.
 
-    quadratic_kappa weighs a confusion by the squared difference of the labels' numbers; where the labels are no
-    numbers, or nothing but one label occurs, it is NaN.
+    quadratic_kappa weighs a confusion by the squared difference of the labels' numbers, or of the places of ordered
+    labels that are no numbers; for other labels, or where nothing but one label occurs, it is NaN.
 
     Args:
         truth: N labels.
         predicted: N labels.
         probabilities: (N, K) in the order of `labels`, rows sum to 1.
         labels: K labels; those of `truth` are among them.
+        ordered: Whether their order means something.
     """
     from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef, recall_score
 
     position = {label: index for index, label in enumerate(labels)}
+    by_place = ordered and not _all_numbers(labels)
+    of_kappa = [[str(position[label]) for label in side] if by_place else side for side in (truth, predicted)]
     gold = np.array([position[label] for label in truth])
     # sklearn's log_loss wants every label in the truth; the definition does not.
     likelihood = np.clip(probabilities[np.arange(len(gold)), gold], 1e-12, 1.0)
@@ -121,7 +132,7 @@ def classification_metrics(
         ),
         # Of a single label it is 0 by definition, which scikit-learn says with a warning.
         "mcc": float(matthews_corrcoef(truth, predicted)) if len({*truth, *predicted}) > 1 else 0.0,
-        "quadratic_kappa": quadratic_kappa(truth, predicted),
+        "quadratic_kappa": quadratic_kappa(*of_kappa),
         "log_loss": float(-np.log(likelihood).mean()),
         "ece": expected_calibration_error(gold, np.array([position[label] for label in predicted]), probabilities),
     }

@@ -37,6 +37,12 @@ def rows() -> list[dict[str, object]]:
 
 
 @pytest.fixture(scope="session")
+def more_rows() -> list[dict[str, object]]:
+    """Enough to calibrate on some of them."""
+    return make_rows(70)
+
+
+@pytest.fixture(scope="session")
 def workshop(
     tmp_path_factory: pytest.TempPathFactory,
     _llama_once: PreTrainedModel,

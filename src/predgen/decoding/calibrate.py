@@ -39,6 +39,8 @@ class Calibration:
 
     def apply(self, scores: Scores, space: Space) -> Scores:
         """The scores as they are to be read; what decides token by token (`greedy`) stays as it is."""
+        if not self.rows:
+            return scores
         posterior, logits, value = scores.log_posterior, scores.class_logits, scores.value
         mixed_logits, mixed_value = None, None
         if self.mix is not None and posterior is not None:

@@ -282,7 +282,7 @@ def _resolved(config: RunConfig, prepared: Prepared, task: Task, metric: str, fo
         task=task,
         out=str(folder),
         data=replace(config.data, text=None, template=prepared.schema.template, target=prepared.schema.target),
-        director=replace(config.director, kind=director_kind(config, task)),
+        director=replace(config.director, kind=director_kind(config, task, space)),
         space=answers,
         train=replace(config.train, metric=metric),
     )

@@ -77,15 +77,31 @@ def test_predict_writes_a_line_a_row_and_keeps_bad_rows_in_place(shop: Path, tmp
     lines = [json.loads(line) for line in out.read_text().splitlines()]
     assert [line["row"] for line in lines] == [0, 1, 2, 3, 4]
     assert [sorted(line) for line in lines] == [
-        ["prediction", "probabilities", "row"],
+        ["prediction", "probabilities", "row", "set"],
         ["error", "row"],
         ["error", "row"],
         ["error", "row"],
-        ["prediction", "probabilities", "row"],
+        ["prediction", "probabilities", "row", "set"],
     ]
     assert lines[0]["prediction"] in lines[0]["probabilities"]
     assert "line 2 is not JSON" in lines[1]["error"]
     assert not list(out.parent.glob("*.part"))
+
+
+def test_predict_decides_as_it_is_asked_to(shop: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.jsonl"
+    call("predict", shop / "label", shop / "rows.csv", "--out", out, "--threshold", "good=0", "--top", "1")
+    lines = [json.loads(line) for line in out.read_text().splitlines()]
+    assert {line["prediction"] for line in lines} == {"good"}
+    assert {len(line["probabilities"]) for line in lines} == {1}
+    call("predict", shop / "label", shop / "rows.csv", "--out", out, "--abstain-below", "1")
+    assert json.loads(out.read_text().splitlines()[0])["prediction"] is None
+    call("predict", shop / "rating", shop / "rows.csv", "--out", out, "--decision", "mode", "--interval", "highest",
+         "--level", "0.5", "--quantile", "0.25", "--above", "0", "--above", "1")  # fmt: skip
+    line = json.loads(out.read_text().splitlines()[0])
+    assert line["interval"][0] <= line["prediction"] <= line["interval"][1]
+    assert line["quantiles"].keys() == {"0.25"}
+    assert 0 <= line["above"]["1"] <= line["above"]["0"] <= 1
 
 
 def test_predicted_numbers_carry_mean_median_and_interval(shop: Path, tmp_path: Path) -> None:
@@ -157,6 +173,8 @@ def test_models_and_data_list_source_size_and_licence() -> None:
         (["fit", "{rows}", "--target", "label", "--config", "nothing.yaml"], "nothing.yaml cannot be read"),
         (["fit", "{rows}", "--target", "label", "--task", "ranking"], "task: "),
         (["predict", "nothing", "{rows}", "--out", "x"], "no run folder nothing"),
+        (["predict", "{run}", "{rows}", "--out", "x", "--decision", "meen"], "no decision 'meen'"),
+        (["predict", "{run}", "{rows}", "--out", "x", "--threshold", "good"], "Expected LABEL=P"),
         (["predict", "{run}", "{shop}/other.csv", "--out", "x"], r"no column 'text', which this run reads: .*txet"),
         (["predict", "{run}", "{rows}", "--out", "/proc/x/y"], "cannot be written"),
         (["evaluate", "{run}", "{rows}", "--split", "tset"], "did you mean 'test'"),

@@ -17,6 +17,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from predgen.config import RunConfig, load_config
+    from predgen.decoding.options import PredictOptions
     from predgen.errors import PredgenError
     from predgen.prediction import LabelPrediction, NumberPrediction, Prediction, RowError
     from predgen.run import Run, load
@@ -28,6 +29,7 @@ _HOMES = {
     "PredgenError": "predgen.errors",
     "LabelPrediction": "predgen.prediction",
     "NumberPrediction": "predgen.prediction",
+    "PredictOptions": "predgen.decoding.options",
     "Prediction": "predgen.prediction",
     "RowError": "predgen.prediction",
     "Run": "predgen.run",
@@ -41,6 +43,7 @@ __all__ = [
     "LabelPrediction",
     "NumberPrediction",
     "PredgenError",
+    "PredictOptions",
     "Prediction",
     "RowError",
     "Run",

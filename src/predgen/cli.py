@@ -127,6 +127,29 @@ def predict(
     run: Annotated[str, typer.Argument(help="A run folder.")],
     data: Annotated[str, typer.Argument(help="Rows to predict, as for fit.")],
     out_file: Annotated[str, typer.Option("--out", help="JSON lines to write, one object a row, in order.")],
+    decision: Annotated[
+        str | None, typer.Option(help="A decision of the run (its evaluation lists them); the best on dev by default.")
+    ] = None,
+    level: Annotated[float, typer.Option(help="The share of new rows that intervals and sets are to hold.")] = 0.9,
+    top: Annotated[int | None, typer.Option(help="Labels: list so many of the likeliest; all by default.")] = None,
+    threshold: Annotated[
+        list[str] | None, typer.Option(help="Labels: LABEL=P chooses it from that probability on; again for more.")
+    ] = None,
+    costs: Annotated[
+        str | None, typer.Option(help='Labels: JSON file {"true": {"predicted": cost}}; the least expected cost wins.')
+    ] = None,
+    abstain_below: Annotated[
+        float | None, typer.Option(help="Labels: null where the chosen label's probability is below.")
+    ] = None,
+    interval: Annotated[
+        str, typer.Option(help="Numbers: conformal (around the prediction), or the posterior's: central, highest.")
+    ] = "conformal",
+    quantile: Annotated[
+        list[float] | None, typer.Option(help="Numbers: a quantile, e.g. 0.25; again for more.")
+    ] = None,
+    above: Annotated[
+        list[float] | None, typer.Option(help="Numbers: the probability of exceeding this; again for more.")
+    ] = None,
     batch_size: Annotated[int, typer.Option(help="Rows a pass.")] = 32,
     trust_remote_code: TrustRemoteCode = False,
 ) -> None:
@@ -144,14 +167,26 @@ def predict(
         # One row without a column is that row's error; a table without it is a wrong table.
         if field not in table.columns:
             raise DataError(f"{data} has no column {field!r}, which this run reads:", nearest(field, table.columns))
+    from predgen.decoding.options import PredictOptions, interval_kind, read_costs, read_thresholds
     from predgen.prediction import RowError, to_json
     from predgen.run import load
 
+    options = PredictOptions(
+        decision=decision,
+        level=level,
+        top=top,
+        thresholds=read_thresholds(threshold or ()),
+        costs=None if costs is None else read_costs(costs),
+        abstain_below=abstain_below,
+        interval=interval_kind(interval),
+        quantiles=tuple(quantile or ()),
+        above=tuple(above or ()),
+    )
     loaded = load(run, batch_size, trust_remote_code)
     with counting("rows", len(table.rows)) as progress:
         bad = {number: row.reason for number, row in enumerate(table.rows) if isinstance(row, BadRow)}
         # A row that could not be read goes in as one without columns and comes out as an error of its own.
-        predictions = loaded.predict([{} if isinstance(row, BadRow) else row for row in table.rows], progress)
+        predictions = loaded.predict([{} if isinstance(row, BadRow) else row for row in table.rows], options, progress)
     predictions = [
         RowError(prediction.row, bad[prediction.row]) if prediction.row in bad else prediction
         for prediction in predictions

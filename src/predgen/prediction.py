@@ -6,18 +6,25 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from predgen.answers.spaces import LabelSet, Numbers
+from predgen.answers.spaces import LabelSet, NumberGrid, Numbers
 from predgen.data.batches import pad_prompts
 from predgen.data.prompts import EncodedRows
 from predgen.decoding.decide import (
     ClassDecision,
     Floats,
-    class_decisions,
+    by_costs,
+    by_thresholds,
+    grid_quantile,
     number_distribution,
+    posterior_probabilities,
+    probability_above,
 )
+from predgen.decoding.options import PredictOptions
 from predgen.model.outputs import Method, Scores
 
 
@@ -27,13 +34,15 @@ class LabelPrediction:
 
     Args:
         row: Position in the input, from 0.
-        prediction: The label.
-        probabilities: Of every label; they sum to 1.
+        prediction: The label; None where the run was to abstain below a confidence, and did.
+        probabilities: Of every label, summing to 1; or of the likeliest, where only so many were asked for.
+        set: The labels that, together, hold the row's own with the probability that was asked for; 90% by default.
     """
 
     row: int
-    prediction: str
+    prediction: str | None
     probabilities: dict[str, float]
+    set: tuple[str, ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,8 +54,11 @@ class NumberPrediction:
         prediction: The number, as the run decides.
         mean: Of the exact posterior; without one the prediction.
         median: Of the exact posterior; without one the prediction.
-        interval: Around the prediction, wide enough that it held 90% of dev rows; wider where the posterior is.
+        interval: Around the prediction, wide enough to hold the share of new rows that was asked for, 90% by default;
+            wider where the posterior is. Or the posterior's own, if asked for.
         text: What was written where the space cannot be listed, its worked solution included; else None.
+        quantiles: Level → the posterior's quantile, of the levels that were asked for; else None.
+        above: Number → the posterior's probability of exceeding it, of those that were asked for; else None.
     """
 
     row: int
@@ -55,6 +67,8 @@ class NumberPrediction:
     median: float
     interval: tuple[float, float]
     text: str | None = None
+    quantiles: dict[str, float] | None = None
+    above: dict[str, float] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,7 +89,8 @@ Prediction = LabelPrediction | NumberPrediction | RowError
 
 def to_json(prediction: Prediction) -> dict[str, Any]:
     """One JSON object a row, its keys the fields' names; what a kind of answer does not have is left out."""
-    return {name: value for name, value in dataclasses.asdict(prediction).items() if value is not None}
+    fields = dataclasses.asdict(prediction).items()
+    return {name: value for name, value in fields if value is not None or name == "prediction"}
 
 
 def score_prompts(
@@ -158,26 +173,35 @@ def _joined(column: tuple[Tensor | None, ...], back: Tensor) -> Tensor | None:
 
 
 def label_predictions(
-    scores: Scores, space: LabelSet, reader_name: str | None, decision: str, rows: Sequence[int]
+    decided: ClassDecision, held: NDArray[np.bool_], space: LabelSet, options: PredictOptions, rows: Sequence[int]
 ) -> list[LabelPrediction]:
-    """Typed predictions under one decision.
+    """Typed predictions under one decision, or what thresholds or costs make of its probabilities.
 
     Args:
-        scores: Of N rows.
+        decided: N rows' choice and probabilities.
+        held: (N, K); which labels are in each row's set.
         space: The labels.
-        reader_name: What the method calls its director or head.
-        decision: The decision's name.
+        options: What was asked for.
         rows: N input positions.
     """
-    decided: ClassDecision = class_decisions(scores, space, reader_name)[decision]
-    return [
-        LabelPrediction(
-            row=row,
-            prediction=space.labels[index],
-            probabilities=dict(zip(space.labels, map(float, probabilities), strict=True)),
+    labels, chosen = space.labels, decided.chosen
+    if options.thresholds:
+        chosen = by_thresholds(decided.probabilities, labels, options.thresholds)
+    elif options.costs is not None:
+        chosen = by_costs(decided.probabilities, labels, options.costs)
+    predictions = []
+    for position, (row, index, probabilities) in enumerate(zip(rows, chosen, decided.probabilities, strict=True)):
+        listed = np.arange(len(labels)) if options.top is None else (-probabilities).argsort(kind="stable")
+        unsure = options.abstain_below is not None and probabilities[index] < options.abstain_below
+        predictions.append(
+            LabelPrediction(
+                row=row,
+                prediction=None if unsure else labels[index],
+                probabilities={labels[place]: float(probabilities[place]) for place in listed[: options.top]},
+                set=tuple(label for label, inside in zip(labels, held[position], strict=True) if inside),
+            )
         )
-        for row, index, probabilities in zip(rows, decided.chosen, decided.probabilities, strict=True)
-    ]
+    return predictions
 
 
 def number_predictions(
@@ -185,6 +209,7 @@ def number_predictions(
     space: Numbers,
     values: Floats,
     ends: tuple[Floats, Floats],
+    options: PredictOptions,
     rows: Sequence[int],
     spell: Callable[[Sequence[int]], str],
 ) -> list[NumberPrediction]:
@@ -194,7 +219,8 @@ def number_predictions(
         scores: Of N rows.
         space: The numbers.
         values: (N,) what was decided.
-        ends: (N,) and (N,), of the intervals around them.
+        ends: (N,) and (N,), of the intervals.
+        options: What was asked for.
         rows: N input positions.
         spell: Token ids → text.
     """
@@ -202,10 +228,33 @@ def number_predictions(
     texts: list[str | None] = [None] * len(rows)
     if scores.written is not None:
         texts = [spell([token for token in ids if token >= 0]).strip() for ids in scores.written.tolist()]
+    quantiles, above = read_posterior(scores, space, options)
     predictions = []
     for position, row in enumerate(rows):
-        value, interval = float(values[position]), (float(ends[0][position]), float(ends[1][position]))
-        mean = value if posterior is None else float(posterior.mean[position])
-        median = value if posterior is None else float(posterior.median[position])
-        predictions.append(NumberPrediction(row, value, mean, median, interval, texts[position]))
+        value = float(values[position])
+        predictions.append(
+            NumberPrediction(
+                row=row,
+                prediction=value,
+                mean=value if posterior is None else float(posterior.mean[position]),
+                median=value if posterior is None else float(posterior.median[position]),
+                interval=(float(ends[0][position]), float(ends[1][position])),
+                text=texts[position],
+                quantiles={name: float(column[position]) for name, column in quantiles.items()} or None,
+                above={name: float(column[position]) for name, column in above.items()} or None,
+            )
+        )
     return predictions
+
+
+def read_posterior(
+    scores: Scores, space: Numbers, options: PredictOptions
+) -> tuple[dict[str, Floats], dict[str, Floats]]:
+    """The quantiles and the probabilities of exceeding a number that were asked for, (N,) each, by their names."""
+    if not isinstance(space, NumberGrid) or not (options.quantiles or options.above):
+        return {}, {}
+    posterior, values = posterior_probabilities(scores), np.array(space.values)
+    return (
+        {f"{level:g}": grid_quantile(posterior, values, level) for level in options.quantiles},
+        {f"{number:g}": probability_above(posterior, values, number) for number in options.above},
+    )

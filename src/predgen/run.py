@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from predgen.answers.build import build_table
-from predgen.answers.spaces import FreeNumber, LabelSet, Space, space_from_json
+from predgen.answers.spaces import FreeNumber, LabelSet, NumberGrid, Space, space_from_json
 from predgen.config import config_from_dict
 from predgen.data.objects import RowsInMemory, table_of
 from predgen.data.prompts import PromptEncoder, frame_of
@@ -20,7 +20,17 @@ from predgen.data.templates import render, template_fields
 from predgen.data.tokens import decode
 from predgen.decoding.calibrate import Calibration
 from predgen.decoding.conformal import Conformal, conformal_from_json, difficulties_of
-from predgen.decoding.decide import INTERVAL_LEVEL, Floats, class_decisions, decisions_for, number_decisions
+from predgen.decoding.decide import (
+    INTERVAL_LEVEL,
+    Floats,
+    class_decisions,
+    decisions_for,
+    grid_quantile,
+    highest_density,
+    number_decisions,
+    posterior_probabilities,
+)
+from predgen.decoding.options import PredictOptions, check_options
 from predgen.errors import DataError, PredgenError, RunFolderError
 from predgen.evaluation import (
     Evaluation,
@@ -45,6 +55,7 @@ if TYPE_CHECKING:
 
 Row = str | Mapping[str, Any]
 Progress = Callable[[int], None]
+_DEFAULTS = PredictOptions()
 
 
 def _silent(rows: int) -> None:
@@ -62,7 +73,7 @@ class Run:
         encoder: Body → prompt tokens.
         tokenizer: The writer's.
         calibration: What is done to every score.
-        conformal: How far off the default decision was on dev rows.
+        conformal: How far off each decision was on dev rows, by its name.
         batch_size: Prompts a pass.
     """
 
@@ -72,7 +83,7 @@ class Run:
     encoder: PromptEncoder
     tokenizer: PreTrainedTokenizerBase
     calibration: Calibration
-    conformal: Conformal
+    conformal: Mapping[str, Conformal]
     batch_size: int = 32
 
     @property
@@ -110,11 +121,17 @@ class Run:
         scores = score_rows(self.method, self.encoder.rows(bodies), self.batch_size, progress)
         return self.calibration.apply(scores, self.space)
 
-    def predict(self, rows: Sequence[Row] | RowsInMemory, progress: Progress = _silent) -> list[Prediction]:
-        """Predicts rows under the run's default decision.
+    def predict(
+        self,
+        rows: Sequence[Row] | RowsInMemory,
+        options: PredictOptions = _DEFAULTS,
+        progress: Progress = _silent,
+    ) -> list[Prediction]:
+        """Predicts rows, under the run's default decision unless another is asked for.
 
         Args:
             rows: Texts, or mappings of the template's columns, or a DataFrame or Dataset that has them.
+            options: Another decision, thresholds, costs, other intervals, quantiles.
             progress: Called with the number of rows done after each pass.
 
         Returns:
@@ -122,7 +139,9 @@ class Run:
 
         Raises:
             DataError: If `rows` is a single text.
+            ConfigError: If the run cannot give what is asked.
         """
+        check_options(options, self.space, self.conformal)
         if isinstance(rows, str):
             raise DataError("predict() was given one text.", "It takes a sequence of rows.", "Put it in a list.")
         bodies: dict[int, str] = {}
@@ -137,24 +156,36 @@ class Run:
                 predictions[number] = RowError(number, str(problem))
         if bodies:
             scores = self.score(list(bodies.values()), progress)
-            decided = self.decide(scores, list(bodies))
+            decided = self.decide(scores, list(bodies), options)
             predictions.update({prediction.row: prediction for prediction in decided})
         return [predictions[number] for number in range(count)]
 
-    def decide(self, scores: Scores, rows: Sequence[int]) -> Sequence[Prediction]:
-        """Scores → typed predictions under the run's default decision; `rows` are their input positions."""
+    def decide(self, scores: Scores, rows: Sequence[int], options: PredictOptions) -> Sequence[Prediction]:
+        """Scores → typed predictions; `rows` are their input positions, and `options` are checked."""
+        decision = options.decision or self.record.decision
         if isinstance(self.space, LabelSet):
-            return label_predictions(scores, self.space, self.reader_name, self.record.decision, rows)
-        values = number_decisions(scores, self.space, self.reader_name)[self.record.decision].values
-        ends = self.intervals(scores, values)
-        return number_predictions(scores, self.space, values, ends, rows, lambda ids: decode(self.tokenizer, ids))
+            decided = class_decisions(scores, self.space, self.reader_name)[decision]
+            held = self.conformal[decision].sets(decided.probabilities, options.level)
+            return label_predictions(decided, held, self.space, options, rows)
+        values = number_decisions(scores, self.space, self.reader_name)[decision].values
+        ends = self.intervals(scores, values, options)
+        return number_predictions(
+            scores, self.space, values, ends, options, rows, lambda ids: decode(self.tokenizer, ids)
+        )
 
-    def intervals(self, scores: Scores, values: Floats, level: float = INTERVAL_LEVEL) -> tuple[Floats, Floats]:
-        """Intervals around numbers that hold a stated share of new rows; see `Conformal.intervals`."""
-        assert not isinstance(self.space, LabelSet)
-        difficulties = difficulties_of(scores, self.space)
-        low, high = self.conformal.intervals(values, difficulties, level, self.space.low, self.space.high)
-        return self.space.admit(low), self.space.admit(high)
+    def intervals(self, scores: Scores, values: Floats, options: PredictOptions = _DEFAULTS) -> tuple[Floats, Floats]:
+        """Lower and upper ends, (N,) each: around numbers (see `Conformal.intervals`), or of the posterior itself."""
+        space, level = self.space, options.level
+        assert not isinstance(space, LabelSet)
+        if options.interval != "conformal" and isinstance(space, NumberGrid):
+            posterior, numbers = posterior_probabilities(scores), np.array(space.values)
+            if options.interval == "highest":
+                return highest_density(posterior, numbers, level)
+            low, high = (grid_quantile(posterior, numbers, (1 + side * level) / 2) for side in (-1, 1))
+            return low, high
+        conformal = self.conformal[options.decision or self.record.decision]
+        low, high = conformal.intervals(values, difficulties_of(scores, space), level, space.low, space.high)
+        return space.admit(low), space.admit(high)
 
     def predict_proba(self, rows: Sequence[Row]) -> NDArray[np.float64]:
         """Probabilities of every answer, (N, A), in the order of `space.texts`.
@@ -194,7 +225,7 @@ class Run:
         """As `evaluate`, of scores that are there already."""
         if isinstance(self.space, LabelSet):
             decided = class_decisions(scores, self.space, self.reader_name)[self.record.decision]
-            held = self.conformal.sets(decided.probabilities, INTERVAL_LEVEL)
+            held = self.conformal[self.record.decision].sets(decided.probabilities, INTERVAL_LEVEL)
             interval = set_quality(held, self.space.labels, truth)
         else:
             values = number_decisions(scores, self.space, self.reader_name)[self.record.decision].values
@@ -259,7 +290,7 @@ def load(path: str | Path, batch_size: int = 32, trust_remote_code: bool = False
         method = build_method(build_writer(lm, config, record.scoring), table, setting)
         director = load_file(folder / DIRECTOR) if (folder / DIRECTOR).exists() else {}
         calibration = TypeAdapter(Calibration).validate_python(record.calibration)
-        conformal = conformal_from_json(read_json(folder, HELD_OUT))
+        conformal = {name: conformal_from_json(errors) for name, errors in read_json(folder, HELD_OUT).items()}
     except (OSError, SafetensorError, json.JSONDecodeError, KeyError, ValueError, RuntimeError) as problem:
         raise RunFolderError(
             f"{folder} is damaged or incomplete: {problem}", remedy="Restore it from a copy, or fit again."

@@ -6,10 +6,14 @@ import torch
 
 from predgen.answers.spaces import LabelSet, NumberGrid
 from predgen.decoding.decide import (
+    by_costs,
+    by_thresholds,
     class_decisions,
     grid_quantile,
+    highest_density,
     number_decisions,
     number_distribution,
+    probability_above,
 )
 from predgen.model.outputs import Scores
 
@@ -81,3 +85,49 @@ def test_the_deviation_is_never_nothing() -> None:
     distribution = number_distribution(scores, NumberGrid(0, 2, 0))
     assert distribution is not None
     assert distribution.deviation.tolist() == pytest.approx([0.5, 1.0])  # half a step; √E(x − 1)²
+
+
+def test_a_threshold_on_one_of_two_labels_is_the_familiar_rule() -> None:
+    probabilities = np.array([[0.15, 0.85], [0.05, 0.95], [0.1, 0.9]])
+    assert by_thresholds(probabilities, ("ham", "spam"), {"spam": 0.9}).tolist() == [0, 1, 1]
+    assert by_thresholds(probabilities, ("ham", "spam"), {"ham": 0.1}).tolist() == [0, 1, 0]
+
+
+def test_of_several_thresholds_the_furthest_passed_wins() -> None:
+    probabilities = np.array([[0.3, 0.3, 0.4], [0.1, 0.4, 0.5], [0.1, 0.1, 0.8]])
+    found = by_thresholds(probabilities, ("a", "b", "c"), {"a": 0.1, "b": 0.2})
+    assert found.tolist() == [0, 1, 0]  # 3 against 1.5; 1 against 2; 1 against 0.5
+    assert by_thresholds(probabilities, ("a", "b", "c"), {"a": 0.0}).tolist() == [0, 0, 0]
+
+
+def test_costs_by_hand() -> None:
+    """Missing an a costs 4: at 0.3 of probability b is expected to cost 1.2 and a only 0.7."""
+    probabilities = np.array([[0.3, 0.7], [0.15, 0.85]])
+    assert by_costs(probabilities, ("a", "b"), {"a": {"b": 4.0}}).tolist() == [0, 1]
+    assert by_costs(probabilities, ("a", "b"), {}).tolist() == [1, 1]
+
+
+def test_highest_density_against_every_interval_there_is() -> None:
+    chance = np.random.default_rng(0)
+    values = np.arange(12) * 0.5
+    probabilities = chance.dirichlet(np.full(12, 0.5), 40)
+    for level in (0.05, 0.5, 0.9, 0.999999):
+        low, high = highest_density(probabilities, values, level)
+        for row, mass in enumerate(probabilities):
+            every = [
+                (values[stop] - values[start], -mass[start : stop + 1].sum(), start, stop)
+                for start in range(12)
+                for stop in range(start, 12)
+                if mass[start : stop + 1].sum() >= level - 1e-9
+            ]
+            _, _, start, stop = min(every)
+            assert (low[row], high[row]) == (values[start], values[stop])
+
+
+def test_highest_density_of_two_peaks_takes_the_higher() -> None:
+    low, high = highest_density(np.array([[0.3, 0.0, 0.0, 0.1, 0.6]]), np.arange(5.0), 0.6)
+    assert (low[0], high[0]) == (4.0, 4.0)
+
+
+def test_probability_above_leaves_the_number_itself_out() -> None:
+    assert probability_above(np.array([[0.2, 0.3, 0.5]]), np.array([1.0, 2.0, 3.0]), 2.0).tolist() == [0.5]

@@ -17,6 +17,7 @@ from predgen.config import load_config
 from predgen.data.batches import pad_prompts
 from predgen.data.prompts import EncodedRows
 from predgen.decoding.calibrate import Calibration
+from predgen.decoding.options import PredictOptions
 from predgen.errors import ConfigError, ModelError, PredgenError, RunFolderError
 from predgen.prediction import LabelPrediction, NumberPrediction, RowError, score_prompts, score_rows
 from predgen.training import fit as fit_module
@@ -88,6 +89,32 @@ def test_predictions_have_their_form_and_stay_in_the_space(
             assert prediction.interval[0] <= prediction.prediction <= prediction.interval[1]
             if method == "predictor":
                 assert prediction.mean == prediction.median == prediction.prediction
+
+
+def test_predictions_follow_the_options(fitted: Callable[..., Fitted]) -> None:
+    run, texts = fitted("generator", "classification").run, ["The film was good", "bad"]
+    plain = run.predict(texts)
+    dear = {"good": {"bad": 1e6}}
+    assert [row.prediction for row in run.predict(texts, PredictOptions(costs=dear))] == ["good", "good"]
+    assert [row.prediction for row in run.predict(texts, PredictOptions(thresholds={"bad": 0.0}))] == ["bad", "bad"]
+    unsure = run.predict(texts, PredictOptions(abstain_below=1.0, top=1))
+    assert [row.prediction for row in unsure] == [None, None]
+    assert [list(row.probabilities) for row in unsure] == [
+        [max(row.probabilities, key=row.probabilities.get)] for row in plain
+    ]
+    # Eight dev rows cannot say more than 8/9 of anything: the set that holds 90% is all there is.
+    assert all(row.set == ("bad", "good") for row in plain)
+
+    run = fitted("generator", "regression").run
+    asked = PredictOptions("greedy", 0.5, interval="central", quantiles=(0.25, 0.75), above=(0.0,))
+    for row in run.predict(texts, asked):
+        assert row.interval == (row.quantiles["0.25"], row.quantiles["0.75"])
+        assert 0 <= row.above["0"] <= 1
+    around = run.predict(texts, PredictOptions(level=0.5))
+    assert all(row.interval[0] <= row.prediction <= row.interval[1] for row in around)
+    assert around[0].interval != run.predict(texts[:1])[0].interval
+    with pytest.raises(ConfigError, match="top is for labels"):
+        run.predict(texts, PredictOptions(top=1))
 
 
 def test_a_moved_folder_predicts_the_same(
@@ -382,7 +409,7 @@ def test_what_dev_rows_teach_is_kept_with_the_run(
     assert again.calibration.rows == 50
     assert again.calibration.mix is not None
     assert again.conformal == run.run.conformal
-    assert len(again.conformal.errors) == 50
+    assert len(again.conformal[again.record.decision].errors) == 50
     texts = [str(row["text"]) for row in more_rows[:4]]
     assert again.predict(texts) == run.run.predict(texts)
     truth = [row["label" if task == "classification" else "rating"] for row in more_rows[:20]]

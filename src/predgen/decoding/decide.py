@@ -10,6 +10,7 @@ value, and "mixed". All of them lie within the answer space. Of numbers that can
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -133,6 +134,76 @@ def posterior_probabilities(scores: Scores) -> Floats:
     if scores.log_posterior is None:
         raise ValueError("These scores hold no posterior.")
     return _probabilities(scores.log_posterior)
+
+
+def by_thresholds(probabilities: Floats, labels: Sequence[str], thresholds: Mapping[str, float]) -> NDArray[np.int64]:
+    """(N,) positions: of the labels that reach their threshold the furthest above; else the likeliest without one.
+
+    With one threshold on one of two labels it is the familiar rule: that label from the threshold on.
+
+    Args:
+        probabilities: (N, K).
+        labels: K labels.
+        thresholds: Label → in [0, 1]; at least one label has none.
+    """
+    limits = np.array([max(thresholds.get(label, np.inf), 1e-12) for label in labels])
+    ratios = probabilities / limits
+    free = np.where(np.isinf(limits), probabilities, -1.0)
+    chosen: NDArray[np.int64] = np.where((ratios >= 1.0).any(axis=1), ratios.argmax(axis=1), free.argmax(axis=1))
+    return chosen
+
+
+def by_costs(
+    probabilities: Floats, labels: Sequence[str], costs: Mapping[str, Mapping[str, float]]
+) -> NDArray[np.int64]:
+    """(N,) positions of the labels of least expected cost (Elkan 2001).
+
+    Args:
+        probabilities: (N, K).
+        labels: K labels.
+        costs: True label → predicted label → cost; left out: 1, or 0 for a right answer.
+    """
+    matrix = np.array(
+        [[costs.get(true, {}).get(predicted, float(true != predicted)) for predicted in labels] for true in labels]
+    )
+    chosen: NDArray[np.int64] = (probabilities @ matrix).argmin(axis=1)
+    return chosen
+
+
+def highest_density(probabilities: Floats, values: Floats, level: float) -> tuple[Floats, Floats]:
+    """The shortest interval of the grid that holds at least a stated probability; of several the likeliest.
+
+    Args:
+        probabilities: (N, A), rows sum to 1.
+        values: (A,), ascending.
+        level: In (0, 1).
+
+    Returns:
+        Lower and upper ends, (N,) each, both in the interval.
+    """
+    ends = np.empty((len(probabilities), 2))
+    start = np.arange(len(values))
+    for row, mass in enumerate(probabilities):
+        before = np.concatenate([[0.0], np.cumsum(mass)])
+        # Rounding must not ask for more than the sum has.
+        stop = np.searchsorted(before, np.minimum(before[start] + level, before[-1]) - 1e-12)
+        enough = before[stop] - before[start] >= level - 1e-9
+        width = np.where(enough, values[stop - 1] - values[start], np.inf)
+        best = np.lexsort((before[start] - before[stop], width))[0]
+        ends[row] = values[best], values[stop[best] - 1]
+    return ends[:, 0], ends[:, 1]
+
+
+def probability_above(probabilities: Floats, values: Floats, threshold: float) -> Floats:
+    """(N,): P(number > threshold).
+
+    Args:
+        probabilities: (N, A), rows sum to 1.
+        values: (A,).
+        threshold: Any number.
+    """
+    above: Floats = probabilities[:, values > threshold].sum(axis=1)
+    return above
 
 
 def grid_quantile(probabilities: Floats, values: Floats, level: float) -> Floats:

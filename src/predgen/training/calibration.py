@@ -22,12 +22,12 @@ class Judged:
     Args:
         calibration: Fitted on them, or one that does nothing.
         result: Every decision on them, calibrated, and the best.
-        conformal: How far off that decision was.
+        conformal: How far off each decision was, by its name.
     """
 
     calibration: Calibration
     result: DevResult
-    conformal: Conformal
+    conformal: dict[str, Conformal]
 
 
 def check_calibration(calibrate: Switch, dev_rows: int) -> None:
@@ -65,4 +65,5 @@ def judge(
         say(f"Not calibrated: {len(truth)} dev rows, {FEWEST_ROWS} are needed. (train.calibrate, data.dev_size)")
     applied = calibration.apply(scores, space)
     result = DevResult(decision_metrics(applied, space, reader_name, truth), metric, applied)
-    return Judged(calibration, result, held_out_errors(applied, space, result.decision, reader_name, truth))
+    errors = {name: held_out_errors(applied, space, name, reader_name, truth) for name in result.decisions}
+    return Judged(calibration, result, errors)

@@ -341,4 +341,4 @@ def _save(run: Run, folder: Path, peft: PeftMethod) -> None:
     peft.save(run.method.writer.lm, folder, run.record.config["model"]["name"])  # type: ignore[union-attr]
     save_director(run.method, folder)
     run.tokenizer.save_pretrained(folder)
-    write_json(folder / HELD_OUT, run.conformal.to_json())
+    write_json(folder / HELD_OUT, {name: errors.to_json() for name, errors in run.conformal.items()})

@@ -2,7 +2,7 @@
 
     predgen.json             everything needed to predict: task, template, space, base, decision, versions
     adapter_model.safetensors, adapter_config.json     the writer's adapter, plain peft
-    held_out.json            how far off the decision was on dev rows: what intervals and sets are made of
+    held_out.json            how far off each decision was on dev rows: what intervals and sets are made of
     director.safetensors     the director or head, if the method has one
     tokenizer.json, …        the tokenizer
     config.yaml              the resolved settings; `predgen fit --config` takes it

@@ -11,7 +11,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 from typer.testing import CliRunner, Result
 
 from predgen.cli import app
-from predgen.errors import PredgenError
+from predgen.errors import Interrupted, PredgenError
 
 WORDS = ("good", "bad", "very good", "terrible")
 FAST = ["--set", "train.max_steps=4", "--set", "train.evaluations=1", "--set", "train.learning_rate=0.01"]
@@ -102,6 +102,33 @@ def test_predict_decides_as_it_is_asked_to(shop: Path, tmp_path: Path) -> None:
     assert line["interval"][0] <= line["prediction"] <= line["interval"][1]
     assert line["quantiles"].keys() == {"0.25"}
     assert 0 <= line["above"]["1"] <= line["above"]["0"] <= 1
+
+
+def test_predict_goes_on_where_it_was_stopped(shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from predgen.run import Run
+
+    data, out, whole = tmp_path / "long.csv", tmp_path / "out.jsonl", tmp_path / "whole.jsonl"
+    data.write_text("text\n" + "".join(f"row {number}\n" if number % 7 else '""\n' for number in range(2500)))
+    call("predict", shop / "label", data, "--out", whole)
+    score, calls = Run.score, []
+
+    def stopped(self: Run, *arguments: object) -> object:
+        calls.append(arguments)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return score(self, *arguments)
+
+    monkeypatch.setattr(Run, "score", stopped)
+    with pytest.raises(Interrupted, match="1024 rows are kept"):
+        call("predict", shop / "label", data, "--out", out)
+    assert not out.exists()
+    with pytest.raises(PredgenError, match="Go on with --resume"):
+        call("predict", shop / "label", data, "--out", out)
+    with pytest.raises(PredgenError, match="changed: options"):
+        call("predict", shop / "label", data, "--out", out, "--top", "1", "--resume")
+    result = call("predict", shop / "label", data, "--out", out, "--resume")
+    assert "Going on behind 1024 rows" in result.output and len(calls) == 4
+    assert out.read_bytes() == whole.read_bytes()
 
 
 def test_predicted_numbers_carry_mean_median_and_interval(shop: Path, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from predgen.data.prompts import EncodedRows
 from predgen.model.outputs import Scores
-from predgen.prediction import score_rows
+from predgen.prediction import out_of_memory, score_prompts, score_rows
 
 
 class Echo(nn.Module):
@@ -35,3 +35,45 @@ def test_the_distributions_of_a_texts_windows_are_averaged() -> None:
 def test_rows_of_one_prompt_are_scored_as_they_are() -> None:
     encoded = EncodedRows([[2], [3, 1, 1]], rows=[0, 1], cut=[0, 0])
     assert score_rows(Echo(), encoded, batch_size=1).log_posterior.exp()[:, 0].tolist() == pytest.approx([0.2, 0.3])
+
+
+class Narrow(Echo):
+    """Memory for so many tokens a pass."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        self.most = most
+        self.passes: list[tuple[int, ...]] = []
+
+    def score(self, prompt_ids: Tensor, prompt_mask: Tensor) -> Scores:
+        if prompt_ids.numel() > self.most:
+            raise torch.OutOfMemoryError("out of memory")
+        self.passes.append(tuple(prompt_ids.shape))
+        return super().score(prompt_ids, prompt_mask)
+
+
+PROMPTS = [[2, 1, 1, 1], [3], [4, 1], [5, 1, 1], [6], [7, 1, 1, 1], [8, 1]]
+
+
+def test_passes_keep_to_rows_and_tokens() -> None:
+    method = Narrow(99)
+    score_prompts(method, PROMPTS, batch_size=3, batch_tokens=6)
+    assert method.passes == [(3, 2), (2, 3), (1, 4), (1, 4)]
+    method = Narrow(99)
+    score_prompts(method, PROMPTS, batch_size=3, batch_tokens=1)  # a prompt that is longer goes alone
+    assert all(rows == 1 for rows, _ in method.passes) and len(method.passes) == 7
+
+
+def test_where_memory_runs_out_passes_are_halved_and_nothing_else_changes() -> None:
+    done: list[int] = []
+    whole = score_prompts(Echo(), PROMPTS, batch_size=7)
+    halved = score_prompts(Narrow(7), PROMPTS, batch_size=7, progress=done.append)
+    assert torch.equal(whole.log_posterior, halved.log_posterior)
+    assert sum(done) == 7
+    with pytest.raises(torch.OutOfMemoryError):
+        score_prompts(Narrow(3), PROMPTS, batch_size=7)
+
+
+def test_other_errors_are_not_taken_for_it() -> None:
+    assert out_of_memory(RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried ..."))
+    assert not out_of_memory(RuntimeError("shapes cannot be multiplied"))

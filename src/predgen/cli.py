@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
 import json
 import os
 import sys
+import time
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -150,25 +153,33 @@ def predict(
     above: Annotated[
         list[float] | None, typer.Option(help="Numbers: the probability of exceeding this; again for more.")
     ] = None,
-    batch_size: Annotated[int, typer.Option(help="Rows a pass.")] = 32,
+    resume: Annotated[
+        bool, typer.Option(help="Go on where an earlier run of this command was stopped; begin where there was none.")
+    ] = False,
+    batch_size: Annotated[int, typer.Option(min=1, help="Most rows a pass.")] = 32,
+    batch_tokens: Annotated[int, typer.Option(min=1, help="Most tokens a pass.")] = 16_384,
     trust_remote_code: TrustRemoteCode = False,
 ) -> None:
-    """Predict every row of a table."""
-    from predgen.data.sources import read_table
-    from predgen.data.table import BadRow
+    """Predict every row of a table, however long, in constant memory."""
+    from predgen.data.stream import stream_rows
     from predgen.data.templates import template_fields
     from predgen.progress import counting
-    from predgen.training.run_folder import read_record
+    from predgen.training.run_folder import RECORD, read_record
 
-    table = read_table(data, keep_bad=True)
     target = _writable(out_file)
     fields = template_fields(read_record(Path(run)).template)
+    rows = stream_rows(data)
+    first = list(itertools.islice(rows, 1000))
+    if not first:
+        raise DataError(f"{data} holds no rows.", "Expected at least one.")
+    columns = {name: None for row in first if isinstance(row, dict) for name in row}
     for field in fields:
         # One row without a column is that row's error; a table without it is a wrong table.
-        if field not in table.columns:
-            raise DataError(f"{data} has no column {field!r}, which this run reads:", nearest(field, table.columns))
-    from predgen.decoding.options import PredictOptions, interval_kind, read_costs, read_thresholds
-    from predgen.prediction import RowError, to_json
+        if field not in columns:
+            raise DataError(f"{data} has no column {field!r}, which this run reads:", nearest(field, columns))
+    from predgen.decoding.options import PredictOptions, check_options, interval_kind, read_costs, read_thresholds
+    from predgen.downloads import sha256_of
+    from predgen.journal import Journal
     from predgen.run import load
 
     options = PredictOptions(
@@ -182,21 +193,32 @@ def predict(
         quantiles=tuple(quantile or ()),
         above=tuple(above or ()),
     )
-    loaded = load(run, batch_size, trust_remote_code)
-    with counting("rows", len(table.rows)) as progress:
-        bad = {number: row.reason for number, row in enumerate(table.rows) if isinstance(row, BadRow)}
-        # A row that could not be read goes in as one without columns and comes out as an error of its own.
-        predictions = loaded.predict([{} if isinstance(row, BadRow) else row for row in table.rows], options, progress)
-    predictions = [
-        RowError(prediction.row, bad[prediction.row]) if prediction.row in bad else prediction
-        for prediction in predictions
-    ]
-    temporary = target.with_name(target.name + ".part")
-    with temporary.open("w", encoding="utf-8") as file:
-        file.writelines(json.dumps(to_json(prediction), ensure_ascii=False) + "\n" for prediction in predictions)
-    temporary.replace(target)
-    errors = sum(isinstance(prediction, RowError) for prediction in predictions)
-    _say(f"{len(predictions) - errors} predictions, {errors} rows with an error: {target}")
+    journal = Journal(target)
+    file = Path(data).expanduser()
+    facts = {
+        "run": sha256_of(Path(run) / RECORD),
+        "rows": sha256_of(file) if file.is_file() else data,
+        "options": json.dumps(dataclasses.asdict(options), sort_keys=True),
+    }
+    loaded = load(run, batch_size, trust_remote_code, batch_tokens)
+    check_options(options, loaded.space, loaded.conformal)
+    done = journal.start(facts, resume)
+    if done:
+        _say(f"Going on behind {done} rows.")
+    started = time.perf_counter()
+    todo = itertools.islice(itertools.chain(first, rows), done, None)
+    try:
+        with counting("rows", None) as progress:
+            for window in loaded.stream(todo, options, first=done, progress=progress):
+                journal.write(window)
+    except KeyboardInterrupt:
+        raise Interrupted(
+            f"Stopped. {journal.rows} rows are kept.", remedy="Go on with the same command and --resume."
+        ) from None
+    journal.finish()
+    speed = (journal.rows - done) / (time.perf_counter() - started)
+    counts = f"{journal.rows - journal.errors} predictions, {journal.errors} rows with an error"
+    _say(f"{counts}: {target}  ({speed:.3g} rows a second)")
 
 
 @app.command()

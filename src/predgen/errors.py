@@ -45,7 +45,7 @@ class RunFolderError(PredgenError):
 
 
 class Interrupted(PredgenError):
-    """Training was stopped from outside, and can go on."""
+    """Work was stopped from outside, and can go on."""
 
 
 class PredgenWarning(UserWarning):

@@ -84,6 +84,8 @@ class RowError:
     error: str
 
 
+BATCH_TOKENS = 16_384
+
 Prediction = LabelPrediction | NumberPrediction | RowError
 
 
@@ -93,19 +95,35 @@ def to_json(prediction: Prediction) -> dict[str, Any]:
     return {name: value for name, value in fields if value is not None or name == "prediction"}
 
 
+def out_of_memory(problem: RuntimeError) -> bool:
+    """Whether PyTorch says that there is not enough, on a GPU or a CPU."""
+    return isinstance(problem, torch.OutOfMemoryError) or "can't allocate memory" in str(problem)
+
+
+def _fitting(lengths: Sequence[int], batch_tokens: int) -> int:
+    """How many prompts of ascending lengths, at least one, fit into a pass when all are as long as the last."""
+    count = 1
+    while count < len(lengths) and (count + 1) * lengths[count] <= batch_tokens:
+        count += 1
+    return count
+
+
 def score_prompts(
     method: nn.Module,
     prompts: Sequence[Sequence[int]],
     batch_size: int,
     progress: Callable[[int], None] = lambda rows: None,
+    batch_tokens: int = BATCH_TOKENS,
 ) -> Scores:
     """Scores prompts, and only prompts: there is no argument through which an answer could come in.
 
     Args:
         method: One of the three methods.
         prompts: N token lists.
-        batch_size: Prompts a pass; they are sorted by length, so that little is padded.
-        progress: Called with the number of rows done after each pass.
+        batch_size: Most prompts a pass; they are sorted by length, so that little is padded.
+        progress: Called with the number of prompts done after each pass.
+        batch_tokens: Most tokens a pass, padding counted; a longer prompt goes alone. Where memory runs out even so,
+            passes are halved until it does not.
 
     Returns:
         Scores of all N rows, in the order given, on the CPU.
@@ -115,33 +133,47 @@ def score_prompts(
     training = method.training
     method.eval()
     parts = []
-    for start in range(0, len(order), batch_size):
+    start = 0
+    while start < len(order):
         chosen = order[start : start + batch_size]
+        chosen = chosen[: _fitting([len(prompts[row]) for row in chosen], batch_tokens)]
         batch = pad_prompts([prompts[row] for row in chosen])
-        scores = cast(Method, method).score(batch.prompt_ids.to(device), batch.prompt_mask.to(device))
+        try:
+            scores = cast(Method, method).score(batch.prompt_ids.to(device), batch.prompt_mask.to(device))
+        except RuntimeError as problem:
+            if len(chosen) == 1 or not out_of_memory(problem):
+                raise
+            batch_tokens = batch.prompt_ids.numel() // 2
+            continue
         parts.append(Scores(*(None if field is None else field.cpu() for field in scores)))
         progress(len(chosen))
+        start += len(chosen)
     method.train(training)
     back = torch.tensor(order).argsort()
     return Scores(*(_joined(column, back) for column in zip(*parts, strict=True)))
 
 
 def score_rows(
-    method: nn.Module, encoded: EncodedRows, batch_size: int, progress: Callable[[int], None] = lambda rows: None
+    method: nn.Module,
+    encoded: EncodedRows,
+    batch_size: int,
+    progress: Callable[[int], None] = lambda rows: None,
+    batch_tokens: int = BATCH_TOKENS,
 ) -> Scores:
     """`score_prompts`, and then one score a row: where a row has several windows, their distributions' mean.
 
     Args:
         method: One of the three methods.
         encoded: N rows' prompts.
-        batch_size: Prompts a pass.
+        batch_size: Most prompts a pass.
         progress: Called with the number of prompts done after each pass.
+        batch_tokens: Most tokens a pass.
 
     Returns:
         Scores of N rows. Of a row with windows, posterior and class probabilities are averaged, values too, and the
         greedy answer is the likeliest of the mean.
     """
-    scores = score_prompts(method, encoded.prompts, batch_size, progress)
+    scores = score_prompts(method, encoded.prompts, batch_size, progress, batch_tokens)
     if len(encoded.rows) == len(encoded.cut):
         return scores
     row = torch.tensor(encoded.rows)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from predgen.answers.spaces import FreeNumber, LabelSet, NumberGrid, Space, spac
 from predgen.config import config_from_dict
 from predgen.data.objects import RowsInMemory, table_of
 from predgen.data.prompts import PromptEncoder, frame_of
+from predgen.data.table import BadRow
 from predgen.data.templates import render, template_fields
 from predgen.data.tokens import decode
 from predgen.decoding.calibrate import Calibration
@@ -46,7 +48,7 @@ from predgen.model.outputs import Scores
 from predgen.model.scale import Scale, scale_kind
 from predgen.model.writer import Writer
 from predgen.peft_methods import peft_method
-from predgen.prediction import Prediction, RowError, label_predictions, number_predictions, score_rows
+from predgen.prediction import BATCH_TOKENS, Prediction, RowError, label_predictions, number_predictions, score_rows
 from predgen.training.run_folder import DIRECTOR, HELD_OUT, RunRecord, read_json, read_record
 
 if TYPE_CHECKING:
@@ -74,7 +76,8 @@ class Run:
         tokenizer: The writer's.
         calibration: What is done to every score.
         conformal: How far off each decision was on dev rows, by its name.
-        batch_size: Prompts a pass.
+        batch_size: Most prompts a pass.
+        batch_tokens: Most tokens a pass, so that longer prompts go in smaller batches.
     """
 
     record: RunRecord
@@ -85,6 +88,7 @@ class Run:
     calibration: Calibration
     conformal: Mapping[str, Conformal]
     batch_size: int = 32
+    batch_tokens: int = BATCH_TOKENS
 
     @property
     def reader_name(self) -> str | None:
@@ -118,7 +122,7 @@ class Run:
 
     def score(self, bodies: Sequence[str], progress: Progress = _silent) -> Scores:
         """Scores rendered rows, from their prompts alone, calibrated."""
-        scores = score_rows(self.method, self.encoder.rows(bodies), self.batch_size, progress)
+        scores = score_rows(self.method, self.encoder.rows(bodies), self.batch_size, progress, self.batch_tokens)
         return self.calibration.apply(scores, self.space)
 
     def predict(
@@ -141,24 +145,50 @@ class Run:
             DataError: If `rows` is a single text.
             ConfigError: If the run cannot give what is asked.
         """
-        check_options(options, self.space, self.conformal)
         if isinstance(rows, str):
             raise DataError("predict() was given one text.", "It takes a sequence of rows.", "Put it in a list.")
-        bodies: dict[int, str] = {}
-        predictions: dict[int, Prediction] = {}
         given = table_of(rows).good_rows if hasattr(rows, "columns") or hasattr(rows, "column_names") else rows
-        count = 0
-        for number, row in enumerate(given):
-            count += 1
-            try:
-                bodies[number] = self.body(row)
-            except PredgenError as problem:
-                predictions[number] = RowError(number, str(problem))
-        if bodies:
-            scores = self.score(list(bodies.values()), progress)
-            decided = self.decide(scores, list(bodies), options)
-            predictions.update({prediction.row: prediction for prediction in decided})
-        return [predictions[number] for number in range(count)]
+        return [row for window in self.stream(given, options, progress=progress) for row in window]
+
+    def stream(
+        self,
+        rows: Iterable[Row | BadRow],
+        options: PredictOptions = _DEFAULTS,
+        first: int = 0,
+        window: int = 1024,
+        progress: Progress = _silent,
+    ) -> Iterator[list[Prediction]]:
+        """Predicts rows as they come, in constant memory.
+
+        Args:
+            rows: Texts, or mappings of the template's columns; what could not be read comes out as an error.
+            options: As `predict` takes them.
+            first: The position of the first row.
+            window: So many rows are sorted by length together.
+            progress: Called with the number of rows done after each pass.
+
+        Yields:
+            The predictions of each window, in order, one a row.
+
+        Raises:
+            ConfigError: If the run cannot give what is asked.
+        """
+        check_options(options, self.space, self.conformal)
+        numbered = enumerate(rows, start=first)
+        while chunk := list(itertools.islice(numbered, window)):
+            bodies: dict[int, str] = {}
+            predictions: dict[int, Prediction] = {}
+            for number, row in chunk:
+                try:
+                    if isinstance(row, BadRow):
+                        raise DataError(row.reason)
+                    bodies[number] = self.body(row)
+                except PredgenError as problem:
+                    predictions[number] = RowError(number, str(problem))
+            if bodies:
+                decided = self.decide(self.score(list(bodies.values()), progress), list(bodies), options)
+                predictions.update({prediction.row: prediction for prediction in decided})
+            yield [predictions[number] for number, _ in chunk]
 
     def decide(self, scores: Scores, rows: Sequence[int], options: PredictOptions) -> Sequence[Prediction]:
         """Scores → typed predictions; `rows` are their input positions, and `options` are checked."""
@@ -243,13 +273,16 @@ class Run:
         )
 
 
-def load(path: str | Path, batch_size: int = 32, trust_remote_code: bool = False) -> Run:
+def load(
+    path: str | Path, batch_size: int = 32, trust_remote_code: bool = False, batch_tokens: int = BATCH_TOKENS
+) -> Run:
     """Loads a run folder, wherever it has been moved to.
 
     Args:
         path: The folder.
-        batch_size: Prompts a pass.
+        batch_size: Most prompts a pass.
         trust_remote_code: Whether code that comes with the base model may run.
+        batch_tokens: Most tokens a pass.
 
     Raises:
         RunFolderError: If it is no run, is damaged, or was trained on another base than the one found now.
@@ -303,4 +336,4 @@ def load(path: str | Path, batch_size: int = 32, trust_remote_code: bool = False
             own[name].copy_(tensor)
     method.eval().to("cuda" if torch.cuda.is_available() else "cpu")
     encoder = PromptEncoder(tokenizer, prompt.cue, record.max_tokens, prompt.long, prompt.chat)
-    return Run(record, method, space, encoder, tokenizer, calibration, conformal, batch_size)
+    return Run(record, method, space, encoder, tokenizer, calibration, conformal, batch_size, batch_tokens)

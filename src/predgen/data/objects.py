@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -73,14 +73,24 @@ def read_parquet(path: Path) -> list[Row]:
     Raises:
         DataError: If it cannot be read.
     """
+    return list(parquet_rows(path))
+
+
+def parquet_rows(path: Path) -> Iterator[Row]:
+    """The rows of a parquet file, one by one, in constant memory.
+
+    Raises:
+        DataError: If it cannot be read.
+    """
     import pyarrow
     import pyarrow.parquet
 
     try:
-        rows: list[Row] = pyarrow.parquet.read_table(path).to_pylist()
+        with pyarrow.parquet.ParquetFile(path) as file:
+            for batch in file.iter_batches(batch_size=1024):
+                yield from batch.to_pylist()
     except (OSError, pyarrow.ArrowException) as problem:
         raise DataError(f"{path} cannot be read as parquet: {str(problem).splitlines()[0]}") from problem
-    return rows
 
 
 def _rows_of(data: RowsInMemory) -> Iterable[Any]:

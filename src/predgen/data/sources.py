@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import csv
 import gzip
 import hashlib
 import io
-import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from predgen.data.formats import delimited, json_lines
 from predgen.data.objects import RowsInMemory, fingerprint_of, read_parquet, read_saved_dataset, table_of
 from predgen.data.table import BadRow, Row, Table
 from predgen.data.vader import REQUIREMENT, load_vader
@@ -84,17 +83,16 @@ def read_table(source: str | Path | RowsInMemory, keep_bad: bool = False, limit:
         if str(source) not in SOURCES:
             raise DataError(f"There is no file {source}, and no data set of that name:", nearest(str(source), SOURCES))
         return _named_table(SOURCES[str(source)])
-    kind = path.suffix.lower() if path.suffix.lower() != ".gz" else Path(path.stem).suffix.lower()
-    if kind not in _EXTENSIONS:
-        raise DataError(
-            f"{source} ends in {kind or 'nothing'!r}.", f"Expected {', '.join(_EXTENSIONS)}, or one of them with .gz."
-        )
+    kind = file_kind(path)
     if kind == ".parquet":
         return replace(table_of(read_parquet(path)), name=str(source), fingerprint=sha256_of(path))
     content, text = _read_text(path)
     if not text.strip():
         raise DataError(f"{source} is empty.", "Expected at least one row.")
-    read = _json_lines(text) if kind in (".jsonl", ".ndjson") else _delimited(text, "\t" if kind == ".tsv" else ",")
+    if kind in (".jsonl", ".ndjson"):
+        read = json_lines(io.StringIO(text, newline="\n"))
+    else:
+        read = delimited(io.StringIO(text, newline=""), "\t" if kind == ".tsv" else ",")
     rows: list[Row | BadRow] = []
     columns: dict[str, None] = {}
     for row in read:
@@ -107,6 +105,20 @@ def read_table(source: str | Path | RowsInMemory, keep_bad: bool = False, limit:
     if not rows:
         raise DataError(f"{source} has a header but no rows.", "Expected at least one row.")
     return Table(str(source), rows, tuple(columns), hashlib.sha256(content).hexdigest())
+
+
+def file_kind(path: Path) -> str:
+    """How the file's name ends, in lower case and without ``.gz``.
+
+    Raises:
+        DataError: If that is no format that is read.
+    """
+    kind = path.suffix.lower() if path.suffix.lower() != ".gz" else Path(path.stem).suffix.lower()
+    if kind not in _EXTENSIONS:
+        raise DataError(
+            f"{path} ends in {kind or 'nothing'!r}.", f"Expected {', '.join(_EXTENSIONS)}, or one of them with .gz."
+        )
+    return kind
 
 
 def _named_table(source: NamedSource) -> Table:
@@ -127,57 +139,3 @@ def _read_text(path: Path) -> tuple[bytes, str]:
         raise DataError(
             f"{path} is not UTF-8: byte {raw[problem.start]:#x} on line {line}.", remedy="Save it as UTF-8."
         ) from problem
-
-
-def _json_lines(text: str) -> Iterator[Row | BadRow]:
-    number = 0
-    for line_number, line in enumerate(text.split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            value = json.loads(line)
-        except json.JSONDecodeError as problem:
-            yield BadRow(number, f"line {line_number} is not JSON: {problem.msg} at column {problem.colno}.")
-        else:
-            if isinstance(value, dict):
-                yield value
-            else:
-                yield BadRow(number, f"line {line_number} holds a {type(value).__name__}, not an object.")
-        number += 1
-
-
-def _delimited(text: str, delimiter: str) -> Iterator[Row | BadRow]:
-    csv.field_size_limit(2**31 - 1)
-    # strict: a quote that never closes would otherwise swallow the rest of the file into one field
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    number = 0
-    header: list[str] = []
-    while True:
-        line = reader.line_num + 1
-        try:
-            fields = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as problem:
-            yield BadRow(number, f"line {line} is malformed: {problem}.")
-            number += 1
-            continue
-        if not fields:
-            continue
-        if not header:
-            header = [name.strip() for name in fields]
-            _check_header(header)
-            continue
-        if len(fields) == len(header):
-            yield dict(zip(header, fields, strict=True))
-        else:
-            yield BadRow(number, f"line {line} has {len(fields)} fields; the header has {len(header)}.")
-        number += 1
-
-
-def _check_header(header: list[str]) -> None:
-    if "" in header:
-        raise DataError(f"Column {header.index('') + 1} of the header has no name.", f"Found {header}.")
-    twice = sorted({name for name in header if header.count(name) > 1})
-    if twice:
-        raise DataError(f"The header names these columns twice: {twice}.", remedy="Rename one of each.")

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from predgen.reliability import Curve
+
 # Okabe and Ito's palette, which colour-blind readers can tell apart.
 BLUE, ORANGE, GREEN, RED, PURPLE, SKY, BLACK = (
     "#0072B2",
@@ -143,28 +145,27 @@ def comparison_of_runs(comparison: Mapping[str, Any], path: Path) -> None:
     _write(figure, path)
 
 
-def reliability(
-    expected: Sequence[float], observed: Sequence[float], counts: Sequence[int], kind: str, path: Path
-) -> None:
+def reliability(curves: Sequence[Curve], kind: str, path: Path) -> None:
     """What was claimed against what came true; on the diagonal the two are one.
 
     Args:
-        expected: Claimed confidence, or claimed coverage, of each point.
-        observed: The share that was right, or within.
-        counts: Rows behind each point.
+        curves: At least one, over the same rows.
         kind: "confidence" or "interval level".
         path: The PNG.
     """
-    figure = _figure(4.2, 4.0)
+    figure = _figure(4.4, 4.2)
     axes = figure.add_subplot()
     axes.plot([0, 1], [0, 1], color=BLACK, linewidth=0.8, linestyle="--")
-    axes.plot(expected, observed, color=BLUE, linewidth=1.6)
-    most = max(counts)
-    axes.scatter(expected, observed, s=[20 + 120 * count / most for count in counts], color=BLUE, alpha=0.7)
+    for curve, colour in zip(curves, _COLOURS, strict=False):
+        axes.plot(curve.expected, curve.observed, color=colour, linewidth=1.6, label=curve.name)
+        sizes = [20 + 120 * count / max(curve.counts) for count in curve.counts] if kind == "confidence" else 16
+        axes.scatter(curve.expected, curve.observed, s=sizes, color=colour, alpha=0.7)
     axes.set_xlim(0, 1)
     axes.set_ylim(0, 1)
     found = "accuracy" if kind == "confidence" else "share of rows within"
-    _dress(axes, f"reliability, {sum(counts) if kind == 'confidence' else most} rows", kind, found)
+    rows = sum(curves[0].counts) if kind == "confidence" else max(curves[0].counts)
+    axes.legend(fontsize=8, frameon=False, loc="upper left")
+    _dress(axes, f"reliability, {rows} rows", kind, found)
     _write(figure, path)
 
 

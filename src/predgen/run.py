@@ -122,8 +122,11 @@ class Run:
 
     def score(self, bodies: Sequence[str], progress: Progress = _silent) -> Scores:
         """Scores rendered rows, from their prompts alone, calibrated."""
-        scores = score_rows(self.method, self.encoder.rows(bodies), self.batch_size, progress, self.batch_tokens)
-        return self.calibration.apply(scores, self.space)
+        return self.calibration.apply(self.score_raw(bodies, progress), self.space)
+
+    def score_raw(self, bodies: Sequence[str], progress: Progress = _silent) -> Scores:
+        """As `score`, before the dev rows' calibration."""
+        return score_rows(self.method, self.encoder.rows(bodies), self.batch_size, progress, self.batch_tokens)
 
     def predict(
         self,

@@ -20,6 +20,7 @@ from predgen.decoding.calibrate import Calibration
 from predgen.decoding.options import PredictOptions
 from predgen.errors import ConfigError, ModelError, PredgenError, RunFolderError
 from predgen.prediction import LabelPrediction, NumberPrediction, RowError, score_prompts, score_rows
+from predgen.reliability import reliability_curves
 from predgen.training import fit as fit_module
 from predgen.training.fit import Fitted, fit
 
@@ -60,9 +61,7 @@ def test_the_run_folder_holds_what_it_says(fitted: Callable[..., Fitted], method
     assert found == expected | (set() if read_by_writer else {"director.safetensors"})
     pictures = {path.stem for path in (run.folder / "figures").glob("*.png")}
     of_the_task = "confusion_matrix" if task == "classification" else "predicted_against_true"
-    # A head that gives one number claims nothing of which the reliability could be drawn.
-    claims = set() if (method, task) == ("predictor", "regression") else {"reliability"}
-    assert pictures == {"learning_curves", of_the_task} | claims
+    assert pictures == {"learning_curves", "reliability", of_the_task}
     metrics = json.loads((run.folder / "metrics.json").read_text())
     assert metrics["test"]["rows"] == 10
     assert json.loads((run.folder / "adapter_config.json").read_text())["base_model_name_or_path"] == str(
@@ -413,6 +412,15 @@ def test_what_dev_rows_teach_is_kept_with_the_run(
     texts = [str(row["text"]) for row in more_rows[:4]]
     assert again.predict(texts) == run.run.predict(texts)
     truth = [row["label" if task == "classification" else "rating"] for row in more_rows[:20]]
+    bodies = [again.body(text) for text in texts]
+    curves = reliability_curves(again, again.score_raw(bodies), again.score(bodies), truth[:4])
+    names = ["posterior, as trained", "posterior, calibrated", "conformal"]
+    if task == "classification":
+        names = [f"{again.record.decision}, as trained", f"{again.record.decision}, calibrated"]
+        if again.record.decision == "mixed":
+            names[0] = "mode, as trained"
+    assert [curve.name for curve in curves] == names
+    assert all(0 <= share <= 1 for curve in curves for share in curve.observed)
     assert "mixed" in again.evaluate(more_rows[:20], truth).decisions
 
 

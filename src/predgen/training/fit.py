@@ -209,8 +209,8 @@ def fit(
         say(f"{trainer.guard.skipped} steps or parts of steps were left out, since they were not finite.")
     best_step = trainer.best()
     # A run that went on does not have the scores of before; the weights are the best ones' again.
-    raw = trainer.dev_results.get(best_step) or evaluate_dev()
-    judged = judge(raw.scores, prepared.space, reader, prepared.dev.targets, metric, config.train.calibrate, say)
+    on_dev = trainer.dev_results.get(best_step) or evaluate_dev()
+    judged = judge(on_dev.scores, prepared.space, reader, prepared.dev.targets, metric, config.train.calibrate, say)
     best = judged.result
 
     record = RunRecord(
@@ -251,10 +251,12 @@ def fit(
     )
     _save(run, folder, peft)
     metrics = {"dev": best.record(best_step)}
-    reported = (run.score(prepared.test.bodies), prepared.test.targets) if len(prepared.test) else None
-    if reported is not None:
+    reported = None
+    if len(prepared.test):
+        raw = run.score_raw(prepared.test.bodies)
+        reported = (run.calibration.apply(raw, prepared.space), prepared.test.targets)
         metrics["test"] = run.evaluate_scores(prepared.test.bodies, *reported).to_json()
-    draw_figures(folder, run, reported)
+    draw_figures(folder, run, None if reported is None else (raw, *reported))
     write_json(folder / METRICS, metrics)
     write_card(folder, run.record, metrics)
     write_json(folder / RECORD, run.record.__dict__)  # last: a folder with this file is a finished run

@@ -6,13 +6,12 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from predgen.answers.spaces import FreeNumber, LabelSet, NumberGrid
+from predgen.answers.spaces import LabelSet
 from predgen.decoding.decide import class_decisions, number_decisions
-from predgen.evaluation import Targets, interval_coverages
+from predgen.evaluation import Targets
 from predgen.figures import confusion_matrix, learning_curves, predicted_against_true, reliability
 from predgen.model.outputs import Scores
+from predgen.reliability import reliability_curves
 from predgen.run import Run
 from predgen.training.prepare import Prepared
 from predgen.training.run_folder import FIGURES, LOG, SPLITS, write_json
@@ -32,22 +31,23 @@ def splits_of(prepared: Prepared) -> dict[str, dict[str, Any]]:
     }
 
 
-def draw_figures(folder: Path, run: Run, reported: tuple[Scores, Targets] | None) -> None:
-    """Learning curves, and the default decision against the truth of the reported rows, if there are any.
+def draw_figures(folder: Path, run: Run, reported: tuple[Scores, Scores, Targets] | None) -> None:
+    """Learning curves; of the reported rows, the default decision against the truth and how reliable its claims are.
 
     Args:
         folder: The run folder; the pictures go to its figures/.
         run: The fitted run.
-        reported: Scores and targets of rows that were neither trained nor selected on.
+        reported: Raw scores, calibrated scores and targets of rows that were neither trained nor selected on.
     """
     pictures = folder / FIGURES
     pictures.mkdir(exist_ok=True)
     lines = (folder / LOG).read_text(encoding="utf-8").splitlines()
     learning_curves([json.loads(line) for line in lines], pictures / "learning_curves.png")
     if reported is not None:
-        scores, truth = reported
+        raw, scores, truth = reported
         draw_decision(run, scores, truth, pictures)
-        draw_reliability(run, scores, truth, pictures / "reliability.png")
+        kind = "confidence" if isinstance(run.space, LabelSet) else "interval level"
+        reliability(reliability_curves(run, raw, scores, truth), kind, pictures / "reliability.png")
 
 
 def draw_decision(run: Run, scores: Scores, truth: Targets, pictures: Path) -> Path:
@@ -73,26 +73,3 @@ def draw_decision(run: Run, scores: Scores, truth: Targets, pictures: Path) -> P
         [str(value) for value in truth], [run.space.labels[index] for index in chosen], run.space.labels, title, path
     )
     return path
-
-
-def draw_reliability(run: Run, scores: Scores, truth: Targets, path: Path) -> None:
-    """Confidence against accuracy, or levels of the posterior's intervals, where there is one, against coverage."""
-    if isinstance(run.space, FreeNumber) or (isinstance(run.space, NumberGrid) and scores.log_posterior is None):
-        return  # no distribution, nothing to be relied on
-    if isinstance(run.space, NumberGrid):
-        levels = [step / 10 for step in range(1, 10)]
-        observed = interval_coverages(scores, run.space, [float(value) for value in truth], levels)
-        reliability(levels, observed, [len(truth)] * len(levels), "interval level", path)
-        return
-    decided = class_decisions(scores, run.space, run.reader_name)[run.record.decision]
-    gold = np.array([run.space.labels.index(str(value)) for value in truth])
-    confidence = decided.probabilities[np.arange(len(gold)), decided.chosen]
-    bins = np.clip((confidence * 10).astype(int), 0, 9)
-    there = [number for number in range(10) if (bins == number).any()]
-    reliability(
-        [float(confidence[bins == number].mean()) for number in there],
-        [float((decided.chosen == gold)[bins == number].mean()) for number in there],
-        [int((bins == number).sum()) for number in there],
-        "confidence",
-        path,
-    )

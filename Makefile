@@ -5,10 +5,10 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.predgen-ready
 
-.PHONY: help setup demo test lint
+.PHONY: help setup demo test lint bench-inference
 
 help: ## List what can be made
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
 
 setup: $(STAMP) ## Make .venv with the tested set of packages
 
@@ -25,6 +25,9 @@ demo: setup ## Fit the three methods on real tweets, score them, draw them: runs
 
 test: setup lint ## Lint and run all tests, those with the real model too
 	$(BIN)/python -m pytest --require-model
+
+bench-inference: setup ## Inference beside a pooled head and what people otherwise do; BENCH=--quick for four cases
+	$(BIN)/python benchmarks/inference.py $(BENCH) --json benchmarks/results/inference.json --chart docs/images/inference.png
 
 lint: setup ## ruff and mypy
 	$(BIN)/ruff check .

@@ -1,0 +1,264 @@
+"""Inference side by side: the exact posterior, a pooled head, and what people otherwise do, as ratios of one run.
+
+    python benchmarks/inference.py [--quick] [--rounds 5] [--json FILE] [--chart FILE]
+
+SmolLM2-135M with an untrained LoRA r = 8 on all linear layers, float32, random prompts. Systems:
+
+    pooled head            one forward over the prompt, a linear layer on its last state: what the others are divided by
+    predgen trie           the exact posterior over every answer, one tree-attention pass behind the prompt
+    predgen director       the same, and a director that reads the states of the greedy answer
+    one pass per label     prompt and answer read anew for every answer, as evaluation harnesses score choices
+    generate               transformers' greedy generate, unconstrained, for as many tokens as the longest answer has
+    constrained generation the same, with prefix_allowed_tokens_fn keeping it inside the answers
+
+Times are medians over rounds in one process, the systems in an order shuffled anew each round, after one that is not
+counted. Peak memory is the resident set of a fresh process that runs one system three times. Agreement is the share of
+rows with the trie's answer: its likeliest for one pass per label, its greedy one for constrained generation.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from predgen.answers.spaces import LabelSet, NumberGrid
+from predgen.answers.tables import AnswerTable
+from predgen.answers.trie import build_trie
+from predgen.config import PeftConfig
+from predgen.model.baselines import Generator, Predictor
+from predgen.model.bases import load_base
+from predgen.model.director import ClassDirector, ValueDirector
+from predgen.model.losses import wdal_released
+from predgen.model.pooling import MeanPool
+from predgen.model.predgen import PredGen, Sampling
+from predgen.model.scale import Scale
+from predgen.model.schedules import build_schedule
+from predgen.model.writer import Writer
+from predgen.model.writer_loss import WriterLoss
+from predgen.peft_methods import peft_method
+from predgen.prediction import score_prompts
+
+EMOTIONS = ("joy", "sadness", "anger", "fear", "love", "surprise")
+TOPICS = (
+    "atheism", "computer graphics", "windows", "pc hardware", "mac hardware", "window systems", "for sale", "cars",
+    "motorcycles", "baseball", "hockey", "cryptography", "electronics", "medicine", "space", "christianity", "guns",
+    "middle east", "politics", "religion",
+)  # fmt: skip
+VERBS = ("activate", "cancel", "change", "report a lost", "pay by", "refund on", "explain charges on")
+THINGS = ("card", "virtual card", "pin", "transfer", "top-up", "cash withdrawal", "direct debit", "exchange", "account",
+          "passcode", "phone")  # fmt: skip
+SPACES: dict[str, LabelSet | NumberGrid] = {
+    "2 labels": LabelSet(("yes", "no")),
+    "6 labels": LabelSet(EMOTIONS),
+    "20 labels": LabelSet(TOPICS),
+    "77 labels": LabelSet(tuple(f"{verb} {thing}" for verb in VERBS for thing in THINGS)),
+    "grid 51": NumberGrid(0, 5, 1),
+    "grid 501": NumberGrid(0, 5, 2),
+}
+QUICK = ("2 labels", "6 labels", "grid 51", "grid 501")
+MOST_PASSES = 20  # one pass per label is not run for spaces with more answers than that
+REFERENCE = "pooled head"
+Answers = Tensor | None  # (B,) positions in the space, of systems that give an answer
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is asked of every system."""
+
+    space: str
+    tokens: int
+    rows: int
+
+    def __str__(self) -> str:
+        return f"{self.space}, prompt {self.tokens}, batch {self.rows}"
+
+
+def cases(quick: bool) -> list[Case]:
+    if quick:
+        return [Case(space, 128, 8) for space in QUICK]
+    return [Case(space, tokens, rows) for space in SPACES for tokens in (32, 128, 512) for rows in (1, 8, 32)]
+
+
+def build_systems(case: Case) -> dict[str, Callable[[], Answers]]:
+    base, space = load_base("smollm2-135m"), SPACES[case.space]
+    torch.manual_seed(0)
+    table = AnswerTable(build_trie(space, base.tokenizer, "\nAnswer:"))
+    lm = peft_method("lora").build(base.model, PeftConfig(), total_steps=1).eval()
+    writer = Writer(lm)
+    generator = torch.Generator().manual_seed(0)
+    prompts = torch.randint(100, 40_000, (case.rows, case.tokens), generator=generator)
+    mask = torch.ones_like(prompts)
+    labels = isinstance(space, LabelSet)
+    head = Predictor(writer, "classification" if labels else "regression", table.answers if labels else 1, "last")
+    pool, size = MeanPool(), writer.hidden_size
+    director = ClassDirector(pool, size, table.answers) if labels else ValueDirector(pool, size, Scale())
+    sampling = Sampling(build_schedule("constant", 1.0, 1.0, 1), "token", "greedy", seed=0)
+    scored = {
+        "pooled head": head,
+        "predgen trie": Generator(writer, table, WriterLoss()),
+        "predgen director": PredGen(writer, table, director, WriterLoss(), wdal_released, sampling),
+    }
+    answers = [
+        ids[: int(there.sum()) - 1].tolist() for ids, there in zip(table.targets, table.target_mask, strict=True)
+    ]
+
+    def score(name: str) -> Callable[[], Answers]:
+        rows = prompts.tolist()
+
+        def run() -> Answers:
+            scores = score_prompts(scored[name], rows, case.rows)
+            return (
+                None if scores.log_posterior is None else torch.stack([scores.log_posterior.argmax(1), scores.greedy])
+            )
+
+        return run
+
+    @torch.no_grad()
+    def one_pass_per_label() -> Answers:
+        totals = []
+        for ids in answers:
+            full = torch.cat([prompts, torch.tensor(ids).expand(case.rows, -1)], dim=1)
+            logits = lm(full, logits_to_keep=len(ids) + 1).logits[:, :-1].log_softmax(dim=-1)
+            totals.append(logits.gather(2, torch.tensor(ids).expand(case.rows, -1)[..., None]).sum(dim=(1, 2)))
+        return torch.stack(totals, dim=1).argmax(dim=1)
+
+    longest, end = max(map(len, answers)), base.tokenizer.eos_token_id
+    ways: dict[tuple[int, ...], set[int]] = {}
+    for ids in answers:
+        for place in range(len(ids)):
+            ways.setdefault(tuple(ids[:place]), set()).add(ids[place])
+        ways.setdefault(tuple(ids), set()).add(end)
+    plain = {"attention_mask": mask, "max_new_tokens": longest, "do_sample": False, "pad_token_id": end}
+
+    @torch.no_grad()
+    def generate(**more: Any) -> Tensor:
+        return lm.generate(input_ids=prompts, **plain, **more)[:, case.tokens :]
+
+    def unconstrained() -> Answers:
+        generate()
+        return None
+
+    def constrained() -> Answers:
+        def allowed(row: int, ids: Tensor) -> list[int]:
+            return sorted(ways.get(tuple(ids[case.tokens :].tolist()), {end}))
+
+        written = generate(prefix_allowed_tokens_fn=allowed)
+        places = {tuple(ids): place for place, ids in enumerate(answers)}
+        return torch.tensor([places[tuple(token for token in ids if token != end)] for ids in written.tolist()])
+
+    systems: dict[str, Callable[[], Answers]] = {name: score(name) for name in scored}
+    if table.answers <= MOST_PASSES:
+        systems["one pass per label"] = one_pass_per_label
+    systems["generate"] = unconstrained
+    systems["constrained generation"] = constrained
+    return systems
+
+
+def measure(case: Case, rounds: int) -> list[dict[str, Any]]:
+    systems, times = build_systems(case), {}
+    names, found = list(systems), {}
+    for number in range(rounds + 1):
+        random.Random(number).shuffle(names)
+        for name in names:
+            started = time.perf_counter()
+            found[name] = systems[name]()
+            if number:
+                times.setdefault(name, []).append(time.perf_counter() - started)
+    likeliest, greedy = found["predgen trie"]
+    against = {"one pass per label": likeliest, "constrained generation": greedy}
+    reference = statistics.median(times[REFERENCE])
+    return [
+        {
+            "case": str(case),
+            "system": name,
+            "median_s": round(statistics.median(times[name]), 4),
+            "min_s": round(min(times[name]), 4),
+            "max_s": round(max(times[name]), 4),
+            "ratio": round(statistics.median(times[name]) / reference, 3),
+            "peak_mb": peak_mb(case, name),
+            "agreement": round(float((found[name] == against[name]).float().mean()), 3) if name in against else None,
+        }
+        for name in systems
+    ]
+
+
+def peak_mb(case: Case, system: str) -> float:
+    """Of a fresh process that runs the system three times."""
+    asked = json.dumps([case.space, case.tokens, case.rows, system])
+    done = subprocess.run([sys.executable, __file__, "--alone", asked], capture_output=True, text=True, check=True)
+    return float(done.stdout.splitlines()[-1])
+
+
+def run_alone(asked: str) -> None:
+    space, tokens, rows, system = json.loads(asked)
+    run = build_systems(Case(space, tokens, rows))[system]
+    for _ in range(3):
+        run()
+    print(round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1))
+
+
+def chart(records: list[dict[str, Any]], path: Path) -> None:
+    """Ratios, a bar a system, cases beside each other."""
+    from matplotlib.figure import Figure
+
+    names = list(dict.fromkeys(record["case"] for record in records))
+    systems = list(dict.fromkeys(record["system"] for record in records))
+    figure = Figure(figsize=(2.2 + 1.9 * len(names), 4.2), layout="constrained")
+    axes = figure.add_subplot()
+    width = 0.8 / len(systems)
+    for place, system in enumerate(systems):
+        mine = {record["case"]: record["ratio"] for record in records if record["system"] == system}
+        bars = axes.bar(
+            [names.index(name) + (place - len(systems) / 2 + 0.5) * width for name in mine], list(mine.values()), width,
+            label=system, color=("#333333", "#0072B2", "#56B4E9", "#D55E00", "#E69F00", "#CC79A7")[place],
+        )  # fmt: skip
+        axes.bar_label(bars, fmt="%.1f", fontsize=7)
+    axes.set_yscale("log")
+    axes.set_xticks(range(len(names)), [name.replace(", ", "\n", 1) for name in names], fontsize=8)
+    axes.set_ylabel("time, over the pooled head's")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(fontsize=8, frameon=False, loc="upper left", ncols=2)
+    axes.set_ylim(top=axes.get_ylim()[1] * 2.5)
+    figure.savefig(path, dpi=150)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="four spaces at prompt 128, batch 8")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--chart", type=Path)
+    parser.add_argument("--alone", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.alone:
+        run_alone(arguments.alone)
+        return
+    records = []
+    line = "{case:32} {system:24} {median_s:8.3f} s  ({min_s:.3f}–{max_s:.3f})  ratio {ratio:6.2f}  {peak_mb:6.0f} MB  "
+    for case in cases(arguments.quick):
+        for record in measure(case, arguments.rounds):
+            records.append(record)
+            agreement = record["agreement"]
+            print(line.format(**record) + ("" if agreement is None else f"agrees {agreement:.0%}"), flush=True)
+    if arguments.json:
+        settings = {"threads": torch.get_num_threads(), "rounds": arguments.rounds, "torch": torch.__version__}
+        arguments.json.write_text(json.dumps({"settings": settings, "records": records}, indent=2) + "\n")
+    if arguments.chart:
+        chart(records, arguments.chart)
+
+
+if __name__ == "__main__":
+    main()

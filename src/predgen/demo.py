@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from dataclasses import replace
@@ -16,6 +17,7 @@ from predgen.decoding.decide import number_decisions
 from predgen.errors import ConfigError, PredgenError
 from predgen.figures import side_by_side
 from predgen.model.build import METHOD_NAMES
+from predgen.prediction import to_json
 from predgen.terminal import hush_known_warnings, open_console
 from predgen.training.card import metric_table
 from predgen.training.fit import Fitted, fit
@@ -52,7 +54,7 @@ def run_demo(config: RunConfig, console: Console) -> Path:
     _write_comparison(folder, fitted)
     _draw(folder, fitted)
     for prediction, text in zip(fitted["predgen"].run.predict(list(TRY_THESE)), TRY_THESE, strict=True):
-        console.print(f"{text!r}: {prediction}", markup=False, soft_wrap=True)
+        console.print(f"{text!r}: {json.dumps(to_json(prediction))}", markup=False, soft_wrap=True)
     console.print(f"Written: {folder / 'comparison.md'}, {folder / 'comparison.png'}, and a run folder a method.")
     return folder
 

@@ -21,7 +21,8 @@ from predgen.decoding.decide import (
     posterior_probabilities,
 )
 from predgen.metrics import classification_metrics, crps, interval_metrics, regression_metrics
-from predgen.model.outputs import Method, Scores
+from predgen.model.method import Method
+from predgen.model.outputs import Scores
 
 Targets = Sequence[str] | Sequence[float]
 
@@ -144,7 +145,7 @@ def share_outside_space(
     outside = 0
     for start in range(0, len(prompts), batch_size):
         batch = pad_prompts(prompts[start : start + batch_size])
-        written = cast(Method, method).write_freely(batch.prompt_ids.to(device), batch.prompt_mask.to(device))
+        written = cast(Method[Any], method).write_freely(batch.prompt_ids.to(device), batch.prompt_mask.to(device))
         if written is None:
             return None
         outside += sum(space.parse(decode(tokenizer, ids)) is None for ids in written)

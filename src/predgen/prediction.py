@@ -25,7 +25,8 @@ from predgen.decoding.decide import (
     probability_above,
 )
 from predgen.decoding.options import PredictOptions
-from predgen.model.outputs import Method, Scores
+from predgen.model.method import Method
+from predgen.model.outputs import Scores
 
 
 @dataclasses.dataclass(frozen=True)
@@ -139,7 +140,7 @@ def score_prompts(
         chosen = chosen[: _fitting([len(prompts[row]) for row in chosen], batch_tokens)]
         batch = pad_prompts([prompts[row] for row in chosen])
         try:
-            scores = cast(Method, method).score(batch.prompt_ids.to(device), batch.prompt_mask.to(device))
+            scores = cast(Method[Any], method).score(batch.prompt_ids.to(device), batch.prompt_mask.to(device))
         except RuntimeError as problem:
             if len(chosen) == 1 or not out_of_memory(problem):
                 raise

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
-from predgen.answers.build import Table
 from predgen.config import Pooling, Task
 from predgen.decoding.decode import decode
-from predgen.decoding.generate import generate_freely
 from predgen.model.history import gold_history
+from predgen.model.method import Method, WritingMethod
 from predgen.model.outputs import Scores, StepOutput
 from predgen.model.pooling import Head, build_pool
 from predgen.model.scale import Scale
-from predgen.model.writer import Writer
-from predgen.model.writer_loss import WriterLoss
+from predgen.model.writer import Prefix, Writer
 
 
-class Generator(nn.Module):
+class Generator(WritingMethod):
     """Plain fine-tuning on the answer tokens (teacher forcing); the answer is read off the exact posterior.
 
     Args:
@@ -27,41 +27,35 @@ class Generator(nn.Module):
         writer_loss: L_W.
     """
 
-    reader_name: str | None = None
-
-    def __init__(self, writer: Writer, table: Table, writer_loss: WriterLoss) -> None:
-        super().__init__()
-        self.writer, self.table, self.writer_loss = writer, table, writer_loss
-
-    def forward(
+    def learn(
         self,
-        prompt_ids: Tensor,
-        prompt_mask: Tensor,
+        prompt: Prefix,
         answer_index: Tensor,
         target: Tensor,
         row_ids: Tensor,
         weight: Tensor,
         step: int,
     ) -> StepOutput:
-        """One training pass; see `PredGen.forward` for the arguments."""
-        prefix = self.writer.prefill(prompt_ids, prompt_mask, all_logits=self.writer_loss.reads_prompt)
+        """One training pass behind B prompts; see `Method.learn` for the arguments."""
         gold = gold_history(self.table, answer_index)
-        written = self.writer.extend(prefix, gold.ids, gold.mask)
-        losses = self.writer_loss(written, gold, self.table, prefix)
+        written = self.writer.extend(prompt, gold.ids, gold.mask)
+        losses = self.writer_loss(written, gold, self.table, prompt)
         return StepOutput((weight * losses.rows).mean(), losses.rows, None, None, None)
 
     @torch.no_grad()
-    def score(self, prompt_ids: Tensor, prompt_mask: Tensor) -> Scores:
-        """The writer's exact posterior, or its number; see `PredGen.score`."""
-        prefix = self.writer.prefill(prompt_ids, prompt_mask)
-        return decode(self.writer, prefix, self.table, self.writer_loss.normalise).scores
-
-    def write_freely(self, prompt_ids: Tensor, prompt_mask: Tensor) -> list[list[int]]:
-        """Greedy text over the whole vocabulary, as token ids; a diagnosis, never a prediction."""
-        return generate_freely(self.writer, self.writer.prefill(prompt_ids, prompt_mask), self.table)
+    def judge(self, prompt: Prefix) -> Scores:
+        """The writer's exact posterior, or its number."""
+        return decode(self.writer, prompt, self.table, self.writer_loss.normalise).scores
 
 
-class Predictor(nn.Module):
+class ReadPrompt(NamedTuple):
+    """B prompts as a head reads them."""
+
+    states: Tensor  # (B, P, d); the writer's last hidden states
+    mask: Tensor  # (B, P); 1 on real tokens
+
+
+class Predictor(Method[ReadPrompt]):
     """A linear head on the pooled prompt states: cross-entropy, or squared error of the standardised target.
 
     Args:
@@ -75,43 +69,49 @@ class Predictor(nn.Module):
     reader_name: str | None = "head"
 
     def __init__(self, writer: Writer, task: Task, outputs: int, pooling: Pooling, scale: Scale | None = None) -> None:
-        super().__init__()
-        self.writer, self.task = writer, task
+        super().__init__(writer)
+        self.task = task
         self.pool = build_pool(pooling, writer.hidden_size)
         self.output = Head(writer.hidden_size, outputs)
         self.scale = scale or Scale()
 
-    def forward(
+    def read(self, prompt_ids: Tensor, prompt_mask: Tensor, to_learn: bool = False) -> ReadPrompt:
+        """The prompts' states, without the vocabulary projection."""
+        return ReadPrompt(self.writer.read(prompt_ids, prompt_mask), prompt_mask)
+
+    def behind(self, prompt: ReadPrompt, cue: Tensor) -> ReadPrompt:
+        """The prompts as they are: a head reads them alone, whatever it is to say of them."""
+        return prompt
+
+    def learn(
         self,
-        prompt_ids: Tensor,
-        prompt_mask: Tensor,
+        prompt: ReadPrompt,
         answer_index: Tensor,
         target: Tensor,
         row_ids: Tensor,
         weight: Tensor,
         step: int,
     ) -> StepOutput:
-        """One training pass; see `PredGen.forward` for the arguments."""
-        output = self._read(prompt_ids, prompt_mask)
+        """One training pass; see `Method.learn` for the arguments."""
+        output = self._output(prompt)
         if self.task == "classification":
             loss = functional.cross_entropy(output, answer_index, reduction="none")
         else:
             loss = (output[:, 0] - self.scale.standardise(target)).square()
         return StepOutput((weight * loss).mean(), None, loss, None, None)
 
-    def _read(self, prompt_ids: Tensor, prompt_mask: Tensor) -> Tensor:
-        pooled = self.pool(self.writer.read(prompt_ids, prompt_mask), prompt_mask)
-        output: Tensor = self.output(pooled)
+    def _output(self, prompt: ReadPrompt) -> Tensor:
+        output: Tensor = self.output(self.pool(prompt.states, prompt.mask))
         return output
 
     @torch.no_grad()
-    def score(self, prompt_ids: Tensor, prompt_mask: Tensor) -> Scores:
+    def judge(self, prompt: ReadPrompt) -> Scores:
         """The head's class logits or number; there is no posterior over written answers."""
-        output = self._read(prompt_ids, prompt_mask)
+        output = self._output(prompt)
         if self.task == "classification":
             return Scores.nothing()._replace(class_logits=output)
         return Scores.nothing()._replace(value=self.scale.restore(output[:, 0]))
 
-    def write_freely(self, prompt_ids: Tensor, prompt_mask: Tensor) -> None:
+    def write(self, prompt: ReadPrompt) -> None:
         """None: a head writes nothing."""
         return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from torch import Tensor
 
@@ -44,30 +44,3 @@ class Scores(NamedTuple):
     def nothing() -> Scores:
         """No score of any kind, to be filled in."""
         return Scores(*(None for _ in Scores._fields))
-
-
-class Method(Protocol):
-    """What the trainer and the prediction path ask of a method. All three are `nn.Module`s besides."""
-
-    reader_name: str | None  # what its own decision is called: "director", "head", or None where it has none
-
-    def forward(
-        self,
-        prompt_ids: Tensor,
-        prompt_mask: Tensor,
-        answer_index: Tensor,
-        target: Tensor,
-        row_ids: Tensor,
-        weight: Tensor,
-        step: int,
-    ) -> StepOutput:
-        """One training pass over the fields of a `TrainingBatch` at an optimizer step."""
-        ...
-
-    def score(self, prompt_ids: Tensor, prompt_mask: Tensor) -> Scores:
-        """Everything it can say of prompts; nothing of the answer goes in."""
-        ...
-
-    def write_freely(self, prompt_ids: Tensor, prompt_mask: Tensor) -> list[list[int]] | None:
-        """Greedy token ids with nothing held to the space, or None where nothing is written."""
-        ...

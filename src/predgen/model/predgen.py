@@ -1,4 +1,4 @@
-"""PredGen: writer, scheduled sampling, director and a joint loss. Reading `forward` is reading the paper."""
+"""PredGen: writer, scheduled sampling, director and a joint loss. Reading `learn` is reading the paper."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from predgen.answers.build import Table
 from predgen.answers.tables import AnswerTable
 from predgen.config import DirectorHistory, OwnTokens, SamplingMode
 from predgen.decoding.decode import decode
-from predgen.decoding.generate import generate_freely
 from predgen.decoding.score import trie_scores
 from predgen.model.director import Answer, Director, Reading
 from predgen.model.history import History, gold_history, write_history
 from predgen.model.losses import JointLoss
+from predgen.model.method import WritingMethod
 from predgen.model.outputs import Scores, StepOutput
 from predgen.model.sampling import GumbelNoise, draw_coins
 from predgen.model.schedules import Schedule
@@ -32,7 +32,7 @@ class Sampling(NamedTuple):
     seed: int  # keys coins and noise
 
 
-class PredGen(nn.Module):
+class PredGen(WritingMethod):
     """The paper's method (section 4).
 
     Args:
@@ -60,44 +60,32 @@ class PredGen(nn.Module):
         director_history: DirectorHistory = "any",
         loss_of: Literal["rows", "batch"] = "rows",
     ) -> None:
-        super().__init__()
-        self.writer, self.table, self.director = writer, table, director
-        self.writer_loss, self.joint, self.sampling = writer_loss, joint, sampling
+        super().__init__(writer, table, writer_loss)
+        self.director, self.joint, self.sampling = director, joint, sampling
         self.director_history, self.loss_of = director_history, loss_of
         # A director that reads nothing at inference has no decision of its own.
         reads = director is not None and any(True for _ in director.parameters())
         self.reader_name = "director" if reads else None
 
-    def forward(
+    def learn(
         self,
-        prompt_ids: Tensor,
-        prompt_mask: Tensor,
+        prompt: Prefix,
         answer_index: Tensor,
         target: Tensor,
         row_ids: Tensor,
         weight: Tensor,
         step: int,
     ) -> StepOutput:
-        """One training pass; B rows, P prompt tokens.
+        """One training pass behind B prompts, which were read once, with their gradient.
 
-        The prompt is read once, with its gradient. The history is written against its detached states; then only the
-        answer runs behind the prompt with gradients, and only answer positions are projected to the vocabulary.
-
-        Args:
-            prompt_ids: (B, P), padded on the left.
-            prompt_mask: (B, P).
-            answer_index: (B,) gold answers.
-            target: (B,) gold numbers or class indices.
-            row_ids: (B,) keys of the coins.
-            weight: (B,) what each row's loss counts, 1 on average over the training rows.
-            step: Optimizer steps taken so far; s of the schedule.
+        The history is written against their detached states; then only the answer runs behind them with gradients, and
+        only answer positions are projected to the vocabulary. Arguments as `Method.learn` has them.
         """
-        prefix = self.writer.prefill(prompt_ids, prompt_mask, all_logits=self.writer_loss.reads_prompt)
         probability = self.sampling.schedule(step)
-        history = self._history(prefix, answer_index, row_ids, probability, step)
-        written = self.writer.extend(prefix, history.ids, history.mask)
+        history = self._history(prompt, answer_index, row_ids, probability, step)
+        written = self.writer.extend(prompt, history.ids, history.mask)
 
-        losses = self.writer_loss(written, history, self.table, prefix)
+        losses = self.writer_loss(written, history, self.table, prompt)
         if self.director is None:
             return StepOutput((weight * losses.rows).mean(), losses.rows, None, history.own, probability)
         reading = Reading(
@@ -107,7 +95,7 @@ class PredGen(nn.Module):
             target_mask=history.target_mask,
             token_losses=losses.tokens,
             token_weights=history.target_weights * history.target_mask,
-            log_posterior=lambda: self._posterior(prefix),
+            log_posterior=lambda: self._posterior(prompt),
         )
         director: Director = self.director  # type: ignore[assignment]
         director_loss = director.loss(reading, answer_index, target)
@@ -136,22 +124,12 @@ class PredGen(nn.Module):
         return self.joint((weight * writer_loss).mean(), (weight * director_loss)[taught].mean())
 
     @torch.no_grad()
-    def score(self, prompt_ids: Tensor, prompt_mask: Tensor) -> Scores:
-        """The writer's exact posterior (or its number), and the director's reading of the greedy in-space answer.
-
-        Args:
-            prompt_ids: (B, P), padded on the left.
-            prompt_mask: (B, P).
-        """
-        prefix = self.writer.prefill(prompt_ids, prompt_mask)
-        decoded = decode(self.writer, prefix, self.table, self.writer_loss.normalise)
+    def judge(self, prompt: Prefix) -> Scores:
+        """The writer's exact posterior (or its number), and the director's reading of the greedy in-space answer."""
+        decoded = decode(self.writer, prompt, self.table, self.writer_loss.normalise)
         if self.reader_name is None:
             return decoded.scores
-        written = self.writer.extend(prefix, decoded.ids, decoded.mask)
+        written = self.writer.extend(prompt, decoded.ids, decoded.mask)
         answer = Answer(written.states, decoded.read, written.logits[:, 1:])
         director: Director = self.director  # type: ignore[assignment]
         return decoded.scores._replace(class_logits=director.class_logits(answer), value=director.value(answer))
-
-    def write_freely(self, prompt_ids: Tensor, prompt_mask: Tensor) -> list[list[int]]:
-        """Greedy text over the whole vocabulary, as token ids; a diagnosis, never a prediction."""
-        return generate_freely(self.writer, self.writer.prefill(prompt_ids, prompt_mask), self.table)

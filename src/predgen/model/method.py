@@ -1,0 +1,127 @@
+"""What the three methods share: prompts are read once, and then learned from, scored, or written behind."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Generic, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from predgen.answers.build import Table
+from predgen.decoding.generate import generate_freely
+from predgen.model.outputs import Scores, StepOutput
+from predgen.model.writer import Prefix, Writer
+from predgen.model.writer_loss import WriterLoss
+
+P = TypeVar("P")  # prompts as a method reads them
+
+
+class Method(nn.Module, ABC, Generic[P]):
+    """A way to answer prompts; the trainer and the prediction path know no more of it.
+
+    Args:
+        writer: The adapted language model.
+    """
+
+    reader_name: str | None  # what its own decision is called: "director", "head", or None where it has none
+
+    def __init__(self, writer: Writer) -> None:
+        super().__init__()
+        self.writer = writer
+
+    @abstractmethod
+    def read(self, prompt_ids: Tensor, prompt_mask: Tensor, to_learn: bool = False) -> P:
+        """Reads prompts of B rows, with their gradient.
+
+        Args:
+            prompt_ids: (B, P), padded on the left.
+            prompt_mask: (B, P).
+            to_learn: Whether `learn` comes next, whose loss may count the prompt's own tokens.
+        """
+
+    @abstractmethod
+    def behind(self, prompt: P, cue: Tensor) -> P:
+        """The prompts with more text behind them.
+
+        Args:
+            prompt: Of B rows.
+            cue: (T,) tokens, the same for all rows.
+        """
+
+    @abstractmethod
+    def learn(
+        self, prompt: P, answer_index: Tensor, target: Tensor, row_ids: Tensor, weight: Tensor, step: int
+    ) -> StepOutput:
+        """One training pass behind B prompts.
+
+        Args:
+            prompt: What `read` returned.
+            answer_index: (B,) gold answers.
+            target: (B,) gold numbers or class indices.
+            row_ids: (B,) keys of the coins.
+            weight: (B,) what each row's loss counts, 1 on average over the training rows.
+            step: Optimizer steps taken so far; s of the schedule.
+        """
+
+    @abstractmethod
+    def judge(self, prompt: P) -> Scores:
+        """Everything it can say of prompts; nothing of the answer goes in."""
+
+    @abstractmethod
+    def write(self, prompt: P) -> list[list[int]] | None:
+        """Greedy token ids with nothing held to the space, or None where nothing is written."""
+
+    def forward(
+        self,
+        prompt_ids: Tensor,
+        prompt_mask: Tensor,
+        answer_index: Tensor,
+        target: Tensor,
+        row_ids: Tensor,
+        weight: Tensor,
+        step: int,
+    ) -> StepOutput:
+        """One training pass over the fields of a `TrainingBatch` at an optimizer step."""
+        return self.learn(
+            self.read(prompt_ids, prompt_mask, to_learn=True), answer_index, target, row_ids, weight, step
+        )
+
+    @torch.no_grad()
+    def score(self, prompt_ids: Tensor, prompt_mask: Tensor) -> Scores:
+        """`judge` of prompts that have not been read yet."""
+        return self.judge(self.read(prompt_ids, prompt_mask))
+
+    @torch.no_grad()
+    def write_freely(self, prompt_ids: Tensor, prompt_mask: Tensor) -> list[list[int]] | None:
+        """`write` behind prompts that have not been read yet; a diagnosis, never a prediction."""
+        return self.write(self.read(prompt_ids, prompt_mask))
+
+
+class WritingMethod(Method[Prefix]):
+    """A method that writes its answer.
+
+    Args:
+        writer: The adapted language model.
+        table: The answer space under its tokenizer.
+        writer_loss: L_W.
+    """
+
+    reader_name: str | None = None
+
+    def __init__(self, writer: Writer, table: Table, writer_loss: WriterLoss) -> None:
+        super().__init__(writer)
+        self.table, self.writer_loss = table, writer_loss
+
+    def read(self, prompt_ids: Tensor, prompt_mask: Tensor, to_learn: bool = False) -> Prefix:
+        """Prefills; the logits of all columns are kept where a loss will count the prompt's tokens."""
+        return self.writer.prefill(prompt_ids, prompt_mask, all_logits=to_learn and self.writer_loss.reads_prompt)
+
+    def behind(self, prompt: Prefix, cue: Tensor) -> Prefix:
+        """The prefix grown by the cue."""
+        shown = cue[None].expand(prompt.mask.shape[0], -1)
+        return self.writer.extend(prompt, shown, torch.ones_like(shown)).prefix
+
+    def write(self, prompt: Prefix) -> list[list[int]]:
+        """Greedy text over the whole vocabulary, as token ids."""
+        return generate_freely(self.writer, prompt, self.table)

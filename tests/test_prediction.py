@@ -22,6 +22,9 @@ class Echo(nn.Module):
         posterior = torch.stack([share, 1 - share], dim=1).log()
         return Scores(posterior, share.log(), (share < 0.5).long(), None, share, None, None, None, None)
 
+    def answers(self, prompt_ids: Tensor, prompt_mask: Tensor) -> tuple[Scores, ...]:
+        return (self.score(prompt_ids, prompt_mask),)
+
 
 def test_the_distributions_of_a_texts_windows_are_averaged() -> None:
     encoded = EncodedRows([[2], [3, 1, 1], [9], [7, 1], [4]], rows=[0, 1, 1, 2, 2], cut=[0, 0, 0])

@@ -19,8 +19,17 @@ if TYPE_CHECKING:
     from predgen.config import RunConfig, load_config
     from predgen.decoding.options import PredictOptions
     from predgen.errors import PredgenError
-    from predgen.prediction import LabelPrediction, NumberPrediction, Prediction, RowError
-    from predgen.run import Run, load
+    from predgen.loading import load
+    from predgen.prediction import (
+        LabelPrediction,
+        LabelsPrediction,
+        NumberPrediction,
+        Prediction,
+        RecordPrediction,
+        RowError,
+    )
+    from predgen.record_run import RecordRun
+    from predgen.run import Run
     from predgen.training.fit import Fitted, fit
 
 _HOMES = {
@@ -31,9 +40,12 @@ _HOMES = {
     "NumberPrediction": "predgen.prediction",
     "PredictOptions": "predgen.decoding.options",
     "Prediction": "predgen.prediction",
+    "LabelsPrediction": "predgen.prediction",
+    "RecordPrediction": "predgen.prediction",
+    "RecordRun": "predgen.record_run",
     "RowError": "predgen.prediction",
     "Run": "predgen.run",
-    "load": "predgen.run",
+    "load": "predgen.loading",
     "Fitted": "predgen.training.fit",
     "fit": "predgen.training.fit",
 }
@@ -41,10 +53,13 @@ _HOMES = {
 __all__ = [
     "Fitted",
     "LabelPrediction",
+    "LabelsPrediction",
     "NumberPrediction",
     "PredgenError",
     "PredictOptions",
     "Prediction",
+    "RecordPrediction",
+    "RecordRun",
     "RowError",
     "Run",
     "RunConfig",

@@ -38,8 +38,10 @@ def fit(
     data: Annotated[str | None, typer.Argument(help="A csv, tsv or jsonl file, or a name from `predgen data`.")] = None,
     text: Annotated[str | None, typer.Option(help="The text column.")] = None,
     template: Annotated[str | None, typer.Option(help='Several columns: "Headline: {a}\\nEdited: {b}".')] = None,
-    target: Annotated[str | None, typer.Option(help="The column to predict.")] = None,
-    task: Annotated[str | None, typer.Option(help="auto, classification or regression.")] = None,
+    target: Annotated[
+        list[str] | None, typer.Option(help="The column to predict; again for more, which make a record.")
+    ] = None,
+    task: Annotated[str | None, typer.Option(help="auto, classification, regression or multilabel.")] = None,
     method: Annotated[str | None, typer.Option(help="predgen, generator or predictor.")] = None,
     model: Annotated[str | None, typer.Option(help="A name from `predgen models`, a hub id, or a path.")] = None,
     peft: Annotated[str | None, typer.Option(help="The PEFT method, e.g. lora.")] = None,
@@ -86,7 +88,7 @@ def fit(
             "data.source": data,
             "data.text": text,
             "data.template": template,
-            "data.target": target,
+            "data.target": target[0] if target and len(target) == 1 else target or None,
             "data.dev": dev,
             "data.eval": eval_data,
             "data.max_rows": max_rows,
@@ -121,7 +123,9 @@ def fit(
         f"decision {dev_result['decision']}."
     )
     if "test" in fitted.metrics:
-        _print_evaluation(fitted.metrics["test"], "test rows, used for nothing else")
+        from predgen.printing import print_evaluation
+
+        print_evaluation(fitted.metrics["test"], "test rows, used for nothing else", out)
     _say(f"Run folder: {fitted.folder}  (predgen show {fitted.folder})")
 
 
@@ -164,10 +168,10 @@ def predict(
     from predgen.data.stream import stream_rows
     from predgen.data.templates import template_fields
     from predgen.progress import counting
-    from predgen.training.run_folder import RECORD, read_record
+    from predgen.training.run_folder import RECORD, read_checked
 
     target = _writable(out_file)
-    fields = template_fields(read_record(Path(run)).template)
+    fields = template_fields(read_checked(Path(run))["template"])
     rows = stream_rows(data)
     first = list(itertools.islice(rows, 1000))
     if not first:
@@ -177,10 +181,10 @@ def predict(
         # One row without a column is that row's error; a table without it is a wrong table.
         if field not in columns:
             raise DataError(f"{data} has no column {field!r}, which this run reads:", nearest(field, columns))
-    from predgen.decoding.options import PredictOptions, check_options, interval_kind, read_costs, read_thresholds
+    from predgen.decoding.options import PredictOptions, interval_kind, read_costs, read_thresholds
     from predgen.downloads import sha256_of
     from predgen.journal import Journal
-    from predgen.run import load
+    from predgen.loading import load
 
     options = PredictOptions(
         decision=decision,
@@ -201,7 +205,7 @@ def predict(
         "options": json.dumps(dataclasses.asdict(options), sort_keys=True),
     }
     loaded = load(run, batch_size, trust_remote_code, batch_tokens)
-    check_options(options, loaded.space, loaded.conformal)
+    loaded.check(options)
     done = journal.start(facts, resume)
     if done:
         _say(f"Going on behind {done} rows.")
@@ -234,8 +238,9 @@ def evaluate(
 ) -> None:
     """Score a run on rows with targets, under every decision, beside a constant prediction."""
     from predgen.evaluate import evaluate_source
+    from predgen.loading import load
+    from predgen.printing import print_evaluation
     from predgen.progress import counting
-    from predgen.run import load
     from predgen.training.run_folder import write_json
 
     target = _writable(json_file) if json_file else None
@@ -243,7 +248,7 @@ def evaluate(
         evaluation = evaluate_source(
             Path(run), lambda: load(run, batch_size, trust_remote_code), data, split, _say, progress
         )
-    _print_evaluation(evaluation.to_json(), f"rows of {data}")
+    print_evaluation(evaluation.to_json(), f"rows of {data}", out)
     if target:
         write_json(target, evaluation.to_json())
         _say(f"Metrics: {target}")
@@ -265,7 +270,7 @@ def compare(
     """Compare runs on the same rows, by a paired bootstrap: predgen compare RUN RUN … DATA."""
     from predgen.compare import compare as compare_runs
     from predgen.figures import comparison_of_runs
-    from predgen.run import load
+    from predgen.loading import load
     from predgen.training.run_folder import write_json
 
     *folders, data = runs
@@ -308,31 +313,14 @@ def compare(
 @app.command()
 def show(run: Annotated[str, typer.Argument(help="A run folder.")]) -> None:
     """What was trained on what, how, and how well."""
-    from predgen.answers.spaces import space_from_json
-    from predgen.training.run_folder import FIGURES, METRICS, read_json, read_record
+    from predgen.printing import print_evaluation, print_facts
+    from predgen.training.run_folder import METRICS, read_json
 
     folder = Path(run)
-    record = read_record(folder)
-    config = record.config
-    facts = Table(show_header=False, box=None, pad_edge=False)
-    answers = str(space_from_json(record.space))
-    parts = ", ".join(f"{record.data[name]['rows']} {name}" for name in ("train", "dev", "test"))
-    for name, value in (
-        ("task", f"{record.task} of {record.target!r} from {record.template!r}"),
-        ("answers", answers),
-        ("method", f"{config['method']}, {config['peft']['method']} rank {config['peft']['rank']}"),
-        ("base", f"{record.base['name']} (SHA-256 {record.base['sha256'][:16]}…)"),
-        ("rows", f"{parts} of {record.data['train']['source']}, split seed {config['data']['split_seed']}"),
-        ("training", f"{record.total_steps} steps, seed {config['train']['seed']}, best at step {record.best_step}"),
-        ("selected", f"{record.metric} {record.dev_value:.4f} on dev, decision {record.decision}"),
-        ("versions", ", ".join(f"{library} {number}" for library, number in record.versions.items())),
-        ("figures", ", ".join(sorted(path.name for path in (folder / FIGURES).glob("*.png"))) or "none"),
-    ):
-        facts.add_row(f"{name}  ", escape(value))
-    out.print(facts)
+    print_facts(folder, out)
     metrics = read_json(folder, METRICS)
     if "test" in metrics:
-        _print_evaluation(metrics["test"], "test rows, used for nothing else")
+        print_evaluation(metrics["test"], "test rows, used for nothing else", out)
 
 
 @app.command()
@@ -358,42 +346,6 @@ def list_data() -> None:
         table.add_row(source.name, source.description, f"{source.rows:,}", columns, source.origin, source.licence)
     out.print(table)
     _say("A csv, tsv or jsonl file goes by its path.")
-
-
-def _print_evaluation(evaluation: dict[str, Any], title: str) -> None:
-    names = list(next(iter(evaluation["decisions"].values())))
-    table = Table("decision", *names, title=f"{evaluation['rows']} {title}", title_justify="left")
-    for name, values in evaluation["decisions"].items():
-        shown = f"{name} *" if name == evaluation["decision"] else name
-        table.add_row(shown, *(_number(values.get(metric)) for metric in names))
-    table.add_section()
-    for name, values in evaluation["baseline"].items():
-        table.add_row(f"constant: {name}", *(_number(values.get(metric)) for metric in names))
-    out.print(table)
-    notes = ["* the run's default decision, chosen on dev"]
-    if evaluation["interval"]:
-        interval = evaluation["interval"]
-        kind, size = (
-            ("sets", f"{interval['size']:.3g} labels on average")
-            if "size" in interval
-            else (
-                "intervals",
-                f"mean width {interval['width']:.3g}",
-            )
-        )
-        notes.append(f"90% {kind} hold {interval['coverage']:.1%} of the rows, {size}")
-        if "crps" in interval:
-            notes.append(
-                f"the posterior's CRPS, to be set beside the MAE of a single number, is {interval['crps']:.4f}"
-            )
-    if evaluation["outside_space"] is not None:
-        notes.append(f"unconstrained greedy text lies outside the space in {evaluation['outside_space']:.1%} of rows")
-    for note in [*notes, *evaluation["notes"]]:
-        _say(note)
-
-
-def _number(value: float | None) -> str:
-    return "–" if value is None or value != value else f"{value:.4f}"
 
 
 def _writable(path: str) -> Path:

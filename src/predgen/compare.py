@@ -8,20 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from predgen.answers.spaces import FreeNumber, LabelSet
-from predgen.data.schema import read_targets
+from predgen.base_run import BaseRun, MetricOf
+from predgen.data.schema import TargetField, read_fields
 from predgen.data.sources import read_table
-from predgen.decoding.decide import class_decisions, number_decisions
 from predgen.errors import DataError
-from predgen.evaluate import choose_rows, target_column
-from predgen.evaluation import Targets
-from predgen.metrics import check_metric, classification_metrics, regression_metrics
-from predgen.run import Run
+from predgen.evaluate import check_targets, choose_rows
 
 LEVEL = 0.95
-MetricOf = Callable[[NDArray[np.int64]], float]
 
 
 @dataclass(frozen=True)
@@ -80,7 +74,7 @@ class Comparison:
 
 def compare(
     folders: Sequence[Path],
-    load_run: Callable[[Path], Run],
+    load_run: Callable[[Path], BaseRun],
     source: str,
     metric: str | None = None,
     split: str = "auto",
@@ -113,36 +107,25 @@ def compare(
     if any(len(chosen) != len(numbers) for chosen, _ in choices):
         notes.append(f"The runs were split differently: the {len(numbers)} rows are those that all of them allow.")
     rows = [table.good_rows[number] for number in numbers]
-    metrics, facts, question = list[MetricOf](), list[tuple[str, str, str]](), None
+    metrics, facts = list[MetricOf](), list[tuple[str, str, str]]()
+    question: tuple[TargetField, ...] | None = None
     for folder in folders:
         run = load_run(folder)
-        target = target_column(run, table)
-        if question is not None and (run.record.task, target) != question:
-            raise DataError(f"{folder} predicts {target!r} ({run.record.task}), the first run {question[1]!r}.")
-        question = (run.record.task, target)
-        metric = metric or run.record.metric
-        check_metric(metric, run.space)
-        truth = read_targets(rows, target, run.record.task, run.marker)
-        metrics.append(_metric_of(run, [run.body(row) for row in rows], truth, metric))
-        facts.append((str(folder), str(run.record.config["method"]), run.record.decision))
+        check_targets(run.targets, table)
+        if question is not None and run.targets != question:
+            asked, other = (
+                ", ".join(f"{each.name!r} ({each.task})" for each in each_run) for each_run in (run.targets, question)
+            )
+            raise DataError(f"{folder} predicts {asked}, the first run {other}.")
+        question = run.targets
+        metric = metric or run.metric
+        bodies = [run.body(row) for row in rows]
+        scores = run.calibrate(run.score_answers_raw(bodies))
+        metrics.append(run.metric_over(scores, read_fields(rows, run.targets), metric))
+        decisions = dict.fromkeys(part.record.decision for part in run.parts.values())
+        facts.append((str(folder), run.method_name, ", ".join(decisions)))
     assert metric is not None
     return Comparison(metric, len(rows), resamples, seed, _bootstrap(metrics, facts, len(rows), resamples, seed), notes)
-
-
-def _metric_of(run: Run, bodies: Sequence[str], truth: Targets, metric: str) -> MetricOf:
-    """The run's metric on any choice of the rows, repeats included."""
-    scores = run.score(bodies)
-    if not isinstance(run.space, LabelSet):
-        values = number_decisions(scores, run.space, run.reader_name)[run.record.decision].values
-        wanted, exact = np.array([float(value) for value in truth]), isinstance(run.space, FreeNumber)
-        return lambda chosen: regression_metrics(wanted[chosen].tolist(), values[chosen].tolist(), exact)[metric]
-    decided = class_decisions(scores, run.space, run.reader_name)[run.record.decision]
-    labels, ordered = run.space.labels, run.space.ordered
-    gold = np.array([str(value) for value in truth], dtype=object)
-    predicted = np.array([labels[index] for index in decided.chosen], dtype=object)
-    return lambda chosen: classification_metrics(
-        gold[chosen].tolist(), predicted[chosen].tolist(), decided.probabilities[chosen], labels, ordered
-    )[metric]
 
 
 def _bootstrap(

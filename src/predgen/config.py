@@ -26,7 +26,8 @@ NonNegative = Annotated[float, Field(ge=0.0)]
 Size = Annotated[float, Field(gt=0.0)]  # a share of the rows where at most 1, a number of rows above
 
 Task = Literal["classification", "regression"]
-TaskSetting = Literal["auto", "classification", "regression"]
+TaskSetting = Literal["auto", "classification", "regression", "multilabel", "record"]
+AnswerKind = Literal["single", "record", "multilabel"]
 Pooling = Literal["first", "last", "mean", "attention"]
 AnswerPooling = Literal["mean", "last", "attention"]
 SamplingMode = Literal["token", "sequence", "parallel", "batch"]
@@ -55,7 +56,9 @@ class DataConfig:
     text: str | None = None  # the text column; found from the columns when neither it nor a template is given
     weight: str | None = None  # a column of non-negative numbers: what each training row's loss counts
     template: str | None = None  # a prompt over several columns, e.g. "Headline: {a}\nEdited: {b}"
-    target: str | None = None  # the column to predict; found from the columns when not given
+    # the column to predict, found from the columns when not given; several are predicted together, as a record
+    target: str | tuple[str, ...] | None = None
+    separator: str | None = None  # multi-label: what stands between the labels of a text; lists need none
     dev: str | None = None  # rows to select the checkpoint and decision on; else a part of `source`
     eval: str | None = None  # rows to report on, never to select on; else a part of `source`
     max_rows: Positive | None = None  # a seeded sample of `source`, before it is split
@@ -92,6 +95,15 @@ class SpaceConfig:
     digits: Annotated[int, Field(ge=1, le=15)] | None = None  # free: most digits before the point
     marker: str = "####"  # free: what stands between a worked solution and its number in the target column
     solution_tokens: Positive | None = None  # free: the longest solution that may be written; None: as long as seen
+
+
+@dataclass(frozen=True, config=_STRICT)
+class FieldConfig:
+    """One field of a record; what is not said is inferred, as it is for a single target."""
+
+    task: Literal["auto", "classification", "regression"] = "auto"
+    space: SpaceConfig = dataclasses.field(default_factory=SpaceConfig)
+    director: DirectorKind | None = None  # None: as director.kind says
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -210,6 +222,7 @@ class RunConfig:
     data: DataConfig = dataclasses.field(default_factory=DataConfig)
     prompt: PromptConfig = dataclasses.field(default_factory=PromptConfig)
     space: SpaceConfig = dataclasses.field(default_factory=SpaceConfig)
+    fields: dict[str, FieldConfig] = dataclasses.field(default_factory=dict)  # of a record, by the target's name
     model: ModelConfig = dataclasses.field(default_factory=ModelConfig)
     peft: PeftConfig = dataclasses.field(default_factory=PeftConfig)
     writer: WriterConfig = dataclasses.field(default_factory=WriterConfig)
@@ -217,6 +230,12 @@ class RunConfig:
     director: DirectorConfig = dataclasses.field(default_factory=DirectorConfig)
     predictor: PredictorConfig = dataclasses.field(default_factory=PredictorConfig)
     train: TrainConfig = dataclasses.field(default_factory=TrainConfig)
+
+    def of_field(self, name: str) -> RunConfig:
+        """The settings as one field of a record has them."""
+        own = self.fields.get(name, FieldConfig())
+        director = dataclasses.replace(self.director, kind=own.director or self.director.kind)
+        return dataclasses.replace(self, space=own.space, director=director)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain nested dictionaries, ready for YAML or JSON."""
@@ -351,6 +370,9 @@ def known_keys(sections: Sequence[str] = ()) -> list[str]:
         sections: The path of the section; empty for the top level.
     """
     current: Any = RunConfig
+    # A record's fields go by names of the user's.
+    if sections[:1] == ["fields"] and len(sections) > 1:
+        current, sections = FieldConfig, sections[2:]
     for section in sections:
         default = next(field for field in dataclasses.fields(current) if field.name == section).default_factory
         current = default

@@ -88,12 +88,12 @@ def _write_comparison(folder: Path, fitted: dict[str, Fitted]) -> None:
 def _draw(folder: Path, fitted: dict[str, Fitted]) -> None:
     panels, values = [], []
     for method, run in fitted.items():
-        evaluation, space = run.metrics["test"], run.run.space
-        if isinstance(space, LabelSet) or run.reported is None:
+        evaluation, part = run.metrics["test"], next(iter(run.run.parts.values()))
+        if isinstance(part.space, LabelSet) or run.reported is None:
             return  # scatter plots are for numbers; each run folder has its confusion matrix
-        scores, truth = run.reported
+        (scores,), (truth,) = run.reported
         decision = evaluation["decision"]
-        decided = number_decisions(scores, space, run.run.reader_name)[decision]
+        decided = number_decisions(scores, part.space, part.reader_name)[decision]
         panels.append((f"{method}: {decision}", [float(target) for target in truth], decided.values.tolist()))
         values += [(method, name, metrics["mae"]) for name, metrics in evaluation["decisions"].items()]
     baseline = next(iter(fitted.values())).metrics["test"]["baseline"]

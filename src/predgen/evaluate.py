@@ -7,12 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from predgen.answers.spaces import LabelSet
-from predgen.data.schema import read_targets
+from predgen.base_run import BaseRun
+from predgen.data.schema import TargetField, read_fields
 from predgen.data.sources import read_table
 from predgen.data.table import Table
 from predgen.errors import DataError, nearest
-from predgen.evaluation import Evaluation
-from predgen.run import Run
+from predgen.evaluation import Evaluation, RecordEvaluation
 from predgen.training.run_folder import SPLITS, read_json
 
 SPLIT_NAMES = ("auto", "train", "dev", "test", "all")
@@ -20,12 +20,12 @@ SPLIT_NAMES = ("auto", "train", "dev", "test", "all")
 
 def evaluate_source(
     folder: Path,
-    load_run: Callable[[], Run],
+    load_run: Callable[[], BaseRun],
     source: str,
     split: str,
     say: Callable[[str], None],
     progress: Callable[[int], None],
-) -> Evaluation:
+) -> Evaluation | RecordEvaluation:
     """Scores a run on a source.
 
     Of the very data that the run was fitted on, "auto" takes the test rows alone, since the others were trained or
@@ -51,10 +51,14 @@ def evaluate_source(
         say(note)
     run = load_run()
     rows = [table.good_rows[number] for number in numbers]
-    truth = read_targets(rows, target_column(run, table), run.record.task, run.marker)
-    if isinstance(run.space, LabelSet):
-        _refuse_unknown_labels(run.space.labels, [str(label) for label in truth], numbers)
-    return replace(run.evaluate(rows, truth, progress), notes=[note] if note else [])
+    check_targets(run.targets, table)
+    truth = read_fields(rows, run.targets)
+    for target, part, targets in zip(run.targets, run.parts.values(), truth, strict=True):
+        if isinstance(part.space, LabelSet) and target.label is None:
+            _refuse_unknown_labels(part.space.labels, [str(label) for label in targets], numbers)
+    bodies = [run.body(row) for row in rows]
+    scores = run.calibrate(run.score_answers_raw(bodies, progress))
+    return replace(run.evaluate_answers(bodies, scores, truth), notes=[note] if note else [])
 
 
 def choose_rows(folder: Path, table: Table, split: str) -> tuple[list[int], str]:
@@ -92,19 +96,18 @@ def choose_rows(folder: Path, table: Table, split: str) -> tuple[list[int], str]
     )
 
 
-def target_column(run: Run, table: Table) -> str:
-    """The column that holds a run's target.
+def check_targets(targets: Sequence[TargetField], table: Table) -> None:
+    """Refuses a table without a run's targets.
 
     Raises:
-        DataError: If the table lacks it.
+        DataError: The message names the column.
     """
-    target = run.record.target
-    if target is None or target not in table.columns:
-        raise DataError(
-            f"{table.name} has no column {target!r}, which holds this run's target:",
-            nearest(str(target), table.columns),
-        )
-    return target
+    for target in targets:
+        if target.column not in table.columns:
+            raise DataError(
+                f"{table.name} has no column {target.column!r}, which holds this run's target:",
+                nearest(target.column, table.columns),
+            )
 
 
 def _refuse_unknown_labels(known: Sequence[str], truth: list[str], numbers: list[int]) -> None:

@@ -55,6 +55,37 @@ class Evaluation:
         return dict(self.__dict__)
 
 
+@dataclass(frozen=True)
+class RecordEvaluation:
+    """How a run with several answers did on some rows.
+
+    Args:
+        rows: How many.
+        kind: "record" or "multilabel".
+        metric: What selected the run.
+        value: That metric.
+        fields: Field → its own evaluation.
+        decision: Multi-label: the default decision of all labels; None of a record, whose fields have their own.
+        decisions: Multi-label: decision → metrics over all labels.
+        baseline: Multi-label: what constants reach over all labels.
+        notes: What a reader should know of these rows.
+    """
+
+    rows: int
+    kind: str
+    metric: str
+    value: float
+    fields: dict[str, Evaluation]
+    decision: str | None
+    decisions: dict[str, dict[str, float]]
+    baseline: dict[str, dict[str, float]]
+    notes: list[str] = field(default_factory=list)
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON form, its keys the fields' names."""
+        return {**self.__dict__, "fields": {name: each.to_json() for name, each in self.fields.items()}}
+
+
 def decision_metrics(
     scores: Scores, space: Space, reader_name: str | None, truth: Targets
 ) -> dict[str, dict[str, float]]:

@@ -11,11 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from predgen.answers.spaces import FreeNumber, LabelSet, Space
-from predgen.config import Task
+from predgen.config import AnswerKind, Task
 from predgen.data.targets import is_number
 from predgen.errors import ConfigError, nearest
 
 Floats = NDArray[np.float64]
+Baseline = Mapping[str, Any]  # what a constant prediction needs, as `baseline_metrics` takes it
 ECE_BINS = 15
 EXACT_WITHIN = 1e-4
 
@@ -32,7 +33,7 @@ class Metric:
     """
 
     name: str
-    task: Task
+    task: Task | AnswerKind
     greater_is_better: bool
     title: str
 
@@ -54,6 +55,11 @@ METRICS: dict[str, Metric] = {
         Metric("r2", "regression", True, "R²"),
         Metric("pearson", "regression", True, "Pearson correlation"),
         Metric("spearman", "regression", True, "Spearman correlation"),
+        Metric("skill", "record", True, "skill: 1 − loss / the best constant's, mean over fields"),
+        Metric("micro_f1", "multilabel", True, "micro F1"),
+        Metric("subset_accuracy", "multilabel", True, "subset accuracy"),
+        Metric("hamming_loss", "multilabel", False, "Hamming loss"),
+        Metric("ranking_precision", "multilabel", True, "label ranking average precision"),
     )
 }
 
@@ -236,9 +242,7 @@ def interval_metrics(truth: Sequence[float], low: Sequence[float], high: Sequenc
     }
 
 
-def baseline_metrics(
-    baseline: Mapping[str, Any], truth: Sequence[str] | Sequence[float]
-) -> dict[str, dict[str, float]]:
+def baseline_metrics(baseline: Baseline, truth: Sequence[str] | Sequence[float]) -> dict[str, dict[str, float]]:
     """What constants reach that were taken from the training targets.
 
     Args:

@@ -73,6 +73,36 @@ class NumberPrediction:
 
 
 @dataclasses.dataclass(frozen=True)
+class RecordPrediction:
+    """A predicted record.
+
+    Args:
+        row: Position in the input, from 0.
+        prediction: Field → its label or number.
+        fields: Field → what a prediction of it alone says besides: probabilities and set, or mean, median, interval, ….
+    """
+
+    row: int
+    prediction: dict[str, str | float | None]
+    fields: dict[str, dict[str, Any]]
+
+
+@dataclasses.dataclass(frozen=True)
+class LabelsPrediction:
+    """Any number of labels.
+
+    Args:
+        row: Position in the input, from 0.
+        prediction: The labels that the row has, in the order of the run's labels.
+        probabilities: Label → the probability that the row has it; they need not sum to 1.
+    """
+
+    row: int
+    prediction: tuple[str, ...]
+    probabilities: dict[str, float]
+
+
+@dataclasses.dataclass(frozen=True)
 class RowError:
     """A row that could not be predicted.
 
@@ -87,7 +117,7 @@ class RowError:
 
 BATCH_TOKENS = 16_384
 
-Prediction = LabelPrediction | NumberPrediction | RowError
+Prediction = LabelPrediction | NumberPrediction | RecordPrediction | LabelsPrediction | RowError
 
 
 def to_json(prediction: Prediction) -> dict[str, Any]:
@@ -109,13 +139,13 @@ def _fitting(lengths: Sequence[int], batch_tokens: int) -> int:
     return count
 
 
-def score_prompts(
+def score_answers(
     method: nn.Module,
     prompts: Sequence[Sequence[int]],
     batch_size: int,
     progress: Callable[[int], None] = lambda rows: None,
     batch_tokens: int = BATCH_TOKENS,
-) -> Scores:
+) -> list[Scores]:
     """Scores prompts, and only prompts: there is no argument through which an answer could come in.
 
     Args:
@@ -127,7 +157,7 @@ def score_prompts(
             passes are halved until it does not.
 
     Returns:
-        Scores of all N rows, in the order given, on the CPU.
+        Scores of all N rows, in the order given, on the CPU; one for each answer that is given to a prompt.
     """
     device = next(method.parameters()).device
     order = sorted(range(len(prompts)), key=lambda row: len(prompts[row]))
@@ -140,28 +170,42 @@ def score_prompts(
         chosen = chosen[: _fitting([len(prompts[row]) for row in chosen], batch_tokens)]
         batch = pad_prompts([prompts[row] for row in chosen])
         try:
-            scores = cast(Method[Any], method).score(batch.prompt_ids.to(device), batch.prompt_mask.to(device))
+            answers = cast(Method[Any], method).answers(batch.prompt_ids.to(device), batch.prompt_mask.to(device))
         except RuntimeError as problem:
             if len(chosen) == 1 or not out_of_memory(problem):
                 raise
             batch_tokens = batch.prompt_ids.numel() // 2
             continue
-        parts.append(Scores(*(None if field is None else field.cpu() for field in scores)))
+        parts.append([Scores(*(None if field is None else field.cpu() for field in scores)) for scores in answers])
         progress(len(chosen))
         start += len(chosen)
     method.train(training)
     back = torch.tensor(order).argsort()
-    return Scores(*(_joined(column, back) for column in zip(*parts, strict=True)))
+    return [
+        Scores(*(_joined(column, back) for column in zip(*batches, strict=True)))
+        for batches in zip(*parts, strict=True)
+    ]
 
 
-def score_rows(
+def score_prompts(
+    method: nn.Module,
+    prompts: Sequence[Sequence[int]],
+    batch_size: int,
+    progress: Callable[[int], None] = lambda rows: None,
+    batch_tokens: int = BATCH_TOKENS,
+) -> Scores:
+    """`score_answers` of a method that gives one answer."""
+    return score_answers(method, prompts, batch_size, progress, batch_tokens)[0]
+
+
+def score_answer_rows(
     method: nn.Module,
     encoded: EncodedRows,
     batch_size: int,
     progress: Callable[[int], None] = lambda rows: None,
     batch_tokens: int = BATCH_TOKENS,
-) -> Scores:
-    """`score_prompts`, and then one score a row: where a row has several windows, their distributions' mean.
+) -> list[Scores]:
+    """`score_answers`, and then one score a row: where a row has several windows, their distributions' mean.
 
     Args:
         method: One of the three methods.
@@ -172,11 +216,26 @@ def score_rows(
 
     Returns:
         Scores of N rows. Of a row with windows, posterior and class probabilities are averaged, values too, and the
-        greedy answer is the likeliest of the mean.
+        greedy answer is the likeliest of the mean. One for each answer that is given to a prompt.
     """
-    scores = score_prompts(method, encoded.prompts, batch_size, progress, batch_tokens)
+    answers = score_answers(method, encoded.prompts, batch_size, progress, batch_tokens)
     if len(encoded.rows) == len(encoded.cut):
-        return scores
+        return answers
+    return [_mean_of_windows(scores, encoded) for scores in answers]
+
+
+def score_rows(
+    method: nn.Module,
+    encoded: EncodedRows,
+    batch_size: int,
+    progress: Callable[[int], None] = lambda rows: None,
+    batch_tokens: int = BATCH_TOKENS,
+) -> Scores:
+    """`score_answer_rows` of a method that gives one answer."""
+    return score_answer_rows(method, encoded, batch_size, progress, batch_tokens)[0]
+
+
+def _mean_of_windows(scores: Scores, encoded: EncodedRows) -> Scores:
     row = torch.tensor(encoded.rows)
     windows = torch.bincount(row)
 

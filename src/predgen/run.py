@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import itertools
-import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from predgen.answers.build import build_table
-from predgen.answers.spaces import FreeNumber, LabelSet, NumberGrid, Space, space_from_json
-from predgen.config import config_from_dict
-from predgen.data.objects import RowsInMemory, table_of
-from predgen.data.prompts import PromptEncoder, frame_of
-from predgen.data.table import BadRow
-from predgen.data.templates import render, template_fields
+from predgen.answers.spaces import FreeNumber, LabelSet, NumberGrid, Space
+from predgen.base_run import DEFAULTS, BaseRun, MetricOf, Progress, Row, silent
+from predgen.data.prompts import PromptEncoder
+from predgen.data.schema import TargetField
 from predgen.data.tokens import decode
 from predgen.decoding.calibrate import Calibration
-from predgen.decoding.conformal import Conformal, conformal_from_json, difficulties_of
+from predgen.decoding.conformal import Conformal, difficulties_of
 from predgen.decoding.decide import (
     INTERVAL_LEVEL,
     Floats,
@@ -33,7 +27,7 @@ from predgen.decoding.decide import (
     posterior_probabilities,
 )
 from predgen.decoding.options import PredictOptions, check_options
-from predgen.errors import DataError, PredgenError, RunFolderError
+from predgen.errors import DataError
 from predgen.evaluation import (
     Evaluation,
     Targets,
@@ -42,30 +36,24 @@ from predgen.evaluation import (
     set_quality,
     share_outside_space,
 )
-from predgen.metrics import baseline_metrics, interval_metrics
-from predgen.model.build import Setting, build_method, build_writer
+from predgen.metrics import (
+    baseline_metrics,
+    check_metric,
+    classification_metrics,
+    interval_metrics,
+    regression_metrics,
+)
 from predgen.model.outputs import Scores
-from predgen.model.scale import Scale, scale_kind
-from predgen.model.writer import Writer
-from predgen.peft_methods import peft_method
-from predgen.prediction import BATCH_TOKENS, Prediction, RowError, label_predictions, number_predictions, score_rows
-from predgen.training.run_folder import DIRECTOR, HELD_OUT, RunRecord, read_json, read_record
+from predgen.prediction import BATCH_TOKENS, Prediction, label_predictions, number_predictions, score_rows
+from predgen.training.run_folder import RunRecord
 
 if TYPE_CHECKING:
     from torch import nn
     from transformers import PreTrainedTokenizerBase
 
-Row = str | Mapping[str, Any]
-Progress = Callable[[int], None]
-_DEFAULTS = PredictOptions()
-
-
-def _silent(rows: int) -> None:
-    """Reports nothing."""
-
 
 @dataclass(frozen=True)
-class Run:
+class Run(BaseRun):
     """A fitted method with all that turns rows into predictions.
 
     Args:
@@ -101,97 +89,73 @@ class Run:
         """What stands before the number in targets that are worked solutions; None where they are none."""
         return self.space.marker if isinstance(self.space, FreeNumber) else None
 
-    def body(self, row: Row) -> str:
-        """A row as the prompt's body.
+    @property
+    def template(self) -> str:
+        """How a row becomes the prompt's body."""
+        return self.record.template
 
-        Args:
-            row: A mapping of columns; or a text, where the template has one field.
+    @property
+    def targets(self) -> tuple[TargetField, ...]:
+        """What it predicts, and how the truth is read from rows."""
+        target = self.record.target
+        return (TargetField(target, target, self.record.task, self.marker),)
 
-        Raises:
-            DataError: If a column is missing, or all are empty.
-        """
-        if isinstance(row, str):
-            fields = template_fields(self.record.template)
-            if len(fields) != 1:
-                raise DataError(
-                    f"A single text was given, but this run's template reads {len(fields)} columns: {fields}.",
-                    remedy="Give a mapping of these columns.",
-                )
-            row = {fields[0]: row}
-        return render(self.record.template, row)
+    @property
+    def parts(self) -> Mapping[str, Run]:
+        """The run itself, under its target's name."""
+        return {self.record.target: self}
 
-    def score(self, bodies: Sequence[str], progress: Progress = _silent) -> Scores:
+    def score_answers_raw(self, bodies: Sequence[str], progress: Progress = silent) -> list[Scores]:
+        """As `score_raw`."""
+        return [self.score_raw(bodies, progress)]
+
+    def evaluate_answers(self, bodies: Sequence[str], scores: Sequence[Scores], truth: Sequence[Targets]) -> Evaluation:
+        """As `evaluate_scores`."""
+        return self.evaluate_scores(bodies, scores[0], truth[0])
+
+    @property
+    def metric(self) -> str:
+        """What selected the run."""
+        return self.record.metric
+
+    @property
+    def method_name(self) -> str:
+        """How it was trained."""
+        return str(self.record.config["method"])
+
+    def metric_over(self, scores: Sequence[Scores], truth: Sequence[Targets], metric: str) -> MetricOf:
+        """As `BaseRun.metric_over`."""
+        check_metric(metric, self.space)
+        decision = self.record.decision
+        if not isinstance(self.space, LabelSet):
+            values = number_decisions(scores[0], self.space, self.reader_name)[decision].values
+            wanted, exact = np.array([float(value) for value in truth[0]]), isinstance(self.space, FreeNumber)
+            return lambda chosen: regression_metrics(wanted[chosen].tolist(), values[chosen].tolist(), exact)[metric]
+        decided = class_decisions(scores[0], self.space, self.reader_name)[decision]
+        labels, ordered = self.space.labels, self.space.ordered
+        gold = np.array([str(value) for value in truth[0]], dtype=object)
+        predicted = np.array([labels[index] for index in decided.chosen], dtype=object)
+        return lambda chosen: classification_metrics(
+            gold[chosen].tolist(), predicted[chosen].tolist(), decided.probabilities[chosen], labels, ordered
+        )[metric]
+
+    def check(self, options: PredictOptions) -> None:
+        """As `check_options` says of this run's answers."""
+        check_options(options, self.space, self.conformal)
+
+    def predict_bodies(
+        self, bodies: Sequence[str], rows: Sequence[int], options: PredictOptions, progress: Progress
+    ) -> Sequence[Prediction]:
+        """Rendered rows → predictions; `rows` are their input positions, and `options` are checked."""
+        return self.decide(self.score(bodies, progress), rows, options)
+
+    def score(self, bodies: Sequence[str], progress: Progress = silent) -> Scores:
         """Scores rendered rows, from their prompts alone, calibrated."""
         return self.calibration.apply(self.score_raw(bodies, progress), self.space)
 
-    def score_raw(self, bodies: Sequence[str], progress: Progress = _silent) -> Scores:
+    def score_raw(self, bodies: Sequence[str], progress: Progress = silent) -> Scores:
         """As `score`, before the dev rows' calibration."""
         return score_rows(self.method, self.encoder.rows(bodies), self.batch_size, progress, self.batch_tokens)
-
-    def predict(
-        self,
-        rows: Sequence[Row] | RowsInMemory,
-        options: PredictOptions = _DEFAULTS,
-        progress: Progress = _silent,
-    ) -> list[Prediction]:
-        """Predicts rows, under the run's default decision unless another is asked for.
-
-        Args:
-            rows: Texts, or mappings of the template's columns, or a DataFrame or Dataset that has them.
-            options: Another decision, thresholds, costs, other intervals, quantiles.
-            progress: Called with the number of rows done after each pass.
-
-        Returns:
-            One prediction a row, in order; a row that cannot be read gives a `RowError` and stops nothing.
-
-        Raises:
-            DataError: If `rows` is a single text.
-            ConfigError: If the run cannot give what is asked.
-        """
-        if isinstance(rows, str):
-            raise DataError("predict() was given one text.", "It takes a sequence of rows.", "Put it in a list.")
-        given = table_of(rows).good_rows if hasattr(rows, "columns") or hasattr(rows, "column_names") else rows
-        return [row for window in self.stream(given, options, progress=progress) for row in window]
-
-    def stream(
-        self,
-        rows: Iterable[Row | BadRow],
-        options: PredictOptions = _DEFAULTS,
-        first: int = 0,
-        window: int = 1024,
-        progress: Progress = _silent,
-    ) -> Iterator[list[Prediction]]:
-        """Predicts rows as they come, in constant memory.
-
-        Args:
-            rows: Texts, or mappings of the template's columns; what could not be read comes out as an error.
-            options: As `predict` takes them.
-            first: The position of the first row.
-            window: So many rows are sorted by length together.
-            progress: Called with the number of rows done after each pass.
-
-        Yields:
-            The predictions of each window, in order, one a row.
-
-        Raises:
-            ConfigError: If the run cannot give what is asked.
-        """
-        check_options(options, self.space, self.conformal)
-        numbered = enumerate(rows, start=first)
-        while chunk := list(itertools.islice(numbered, window)):
-            bodies: dict[int, str] = {}
-            predictions: dict[int, Prediction] = {}
-            for number, row in chunk:
-                try:
-                    if isinstance(row, BadRow):
-                        raise DataError(row.reason)
-                    bodies[number] = self.body(row)
-                except PredgenError as problem:
-                    predictions[number] = RowError(number, str(problem))
-            if bodies:
-                decided = self.decide(self.score(list(bodies.values()), progress), list(bodies), options)
-                predictions.update({prediction.row: prediction for prediction in decided})
-            yield [predictions[number] for number, _ in chunk]
 
     def decide(self, scores: Scores, rows: Sequence[int], options: PredictOptions) -> Sequence[Prediction]:
         """Scores → typed predictions; `rows` are their input positions, and `options` are checked."""
@@ -206,7 +170,7 @@ class Run:
             scores, self.space, values, ends, options, rows, lambda ids: decode(self.tokenizer, ids)
         )
 
-    def intervals(self, scores: Scores, values: Floats, options: PredictOptions = _DEFAULTS) -> tuple[Floats, Floats]:
+    def intervals(self, scores: Scores, values: Floats, options: PredictOptions = DEFAULTS) -> tuple[Floats, Floats]:
         """Lower and upper ends, (N,) each: around numbers (see `Conformal.intervals`), or of the posterior itself."""
         space, level = self.space, options.level
         assert not isinstance(space, LabelSet)
@@ -228,7 +192,10 @@ class Run:
         Raises:
             DataError: If a row cannot be read, or the run has no distribution over numbers (a predictor, free numbers).
         """
-        scores = self.score([self.body(row) for row in rows])
+        return self.probabilities(self.score([self.body(row) for row in rows]))
+
+    def probabilities(self, scores: Scores) -> NDArray[np.float64]:
+        """As `predict_proba`, of scores that are there already."""
         if isinstance(self.space, LabelSet):
             decision = decisions_for(scores, self.space, self.reader_name)[self.record.decision]
             return decision.probabilities  # type: ignore[union-attr]
@@ -240,7 +207,7 @@ class Run:
         posterior: NDArray[np.float64] = scores.log_posterior.double().exp().cpu().numpy()
         return posterior
 
-    def evaluate(self, rows: Sequence[Row], truth: Targets, progress: Progress = _silent) -> Evaluation:
+    def evaluate(self, rows: Sequence[Row], truth: Targets, progress: Progress = silent) -> Evaluation:
         """Scores rows against targets under every decision the run allows.
 
         Args:
@@ -274,69 +241,3 @@ class Run:
             interval=interval,
             outside_space=share_outside_space(self.method, prompts, self.space, self.tokenizer, self.batch_size),
         )
-
-
-def load(
-    path: str | Path, batch_size: int = 32, trust_remote_code: bool = False, batch_tokens: int = BATCH_TOKENS
-) -> Run:
-    """Loads a run folder, wherever it has been moved to.
-
-    Args:
-        path: The folder.
-        batch_size: Most prompts a pass.
-        trust_remote_code: Whether code that comes with the base model may run.
-        batch_tokens: Most tokens a pass.
-
-    Raises:
-        RunFolderError: If it is no run, is damaged, or was trained on another base than the one found now.
-        ModelError: If its base model cannot be loaded.
-    """
-    import torch
-    from pydantic import TypeAdapter
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-    from transformers import AutoTokenizer
-
-    from predgen.model.bases import check_base, load_base
-
-    folder = Path(path)
-    record = read_record(folder)
-    try:
-        config = config_from_dict(record.config, where=f"{folder}/predgen.json")
-        space = space_from_json(record.space)
-        peft = peft_method(config.peft.method)
-        precision = config.train.precision
-        if precision == "fp16" and not torch.cuda.is_available():
-            precision = "fp32"  # the same numbers up to rounding; CPUs are slow in fp16
-        if peft.whole:
-            base = load_base(str(folder), None, trust_remote_code)
-        else:
-            base = load_base(config.model.name, config.model.revision, trust_remote_code, precision=precision)
-            check_base(base, record.base["sha256"])
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        lm = peft.load(base.model, folder)
-        prompt = config.prompt
-        frame = frame_of(tokenizer, prompt.cue, prompt.chat)
-        table = build_table(space, tokenizer, frame.behind, Writer(base.model).vocabulary_size)
-        task = config.task
-        if task == "auto":
-            raise RunFolderError(f"{folder}/predgen.json does not say its task.")
-        scale = Scale(record.mean, record.spread, scale_kind(space))
-        setting = Setting(config, task, space, record.total_steps, scale)
-        method = build_method(build_writer(lm, config, record.scoring), table, setting)
-        director = load_file(folder / DIRECTOR) if (folder / DIRECTOR).exists() else {}
-        calibration = TypeAdapter(Calibration).validate_python(record.calibration)
-        conformal = {name: conformal_from_json(errors) for name, errors in read_json(folder, HELD_OUT).items()}
-    except (OSError, SafetensorError, json.JSONDecodeError, KeyError, ValueError, RuntimeError) as problem:
-        raise RunFolderError(
-            f"{folder} is damaged or incomplete: {problem}", remedy="Restore it from a copy, or fit again."
-        ) from problem
-    own = {name: parameter for name, parameter in method.named_parameters() if not name.startswith("writer.")}
-    if own.keys() != director.keys():
-        raise RunFolderError(f"{folder / DIRECTOR} holds {sorted(director)}, expected {sorted(own)}.")
-    with torch.no_grad():
-        for name, tensor in director.items():
-            own[name].copy_(tensor)
-    method.eval().to("cuda" if torch.cuda.is_available() else "cpu")
-    encoder = PromptEncoder(tokenizer, prompt.cue, record.max_tokens, prompt.long, prompt.chat)
-    return Run(record, method, space, encoder, tokenizer, calibration, conformal, batch_size, batch_tokens)

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from predgen.config import load_config
-from predgen.data.schema import decide_schema, read_targets
+from predgen.data.schema import decide_schema, read_fields, read_targets
 from predgen.data.table import Table
 from predgen.errors import DataError
 
@@ -16,8 +16,8 @@ def table(rows: list[dict[str, Any]]) -> Table:
 
 def decide(rows: list[dict[str, Any]], *assignments: str) -> tuple[str, str, str]:
     schema = decide_schema(table(rows), load_config(assignments=assignments))
-    assert len(schema.reasons) == 3
-    return schema.template, schema.target, schema.task
+    assert len(schema.reasons) == 3 and schema.kind == "single" and len(schema.fields) == 1
+    return schema.template, schema.fields[0].column, schema.fields[0].task
 
 
 def column(values: list[Any]) -> list[dict[str, Any]]:
@@ -97,3 +97,44 @@ def test_labels_are_text_and_numbers_are_finite() -> None:
 def test_targets_that_are_no_numbers_are_named(bad: Any) -> None:
     with pytest.raises(DataError, match=r"1 of 3 rows have no usable target in 'label' \(row 1: "):
         read_targets(column([1.0, bad, 2.0]), "label", "regression")
+
+
+def test_several_targets_make_a_record() -> None:
+    rows = [{"text": f"a text {n}", "mood": "ab"[n % 2], "strength": n / 10} for n in range(12)]
+    schema = decide_schema(table(rows), load_config(assignments=["data.target=[mood, strength]"]))
+    assert schema.kind == "record" and schema.template == "{text}"
+    assert [(field.name, field.task) for field in schema.fields] == [
+        ("mood", "classification"),
+        ("strength", "regression"),
+    ]
+    assert read_fields(rows, schema.fields)[1] == [n / 10 for n in range(12)]
+
+
+def test_a_fields_task_can_be_set_alone() -> None:
+    rows = [{"text": f"a text {n}", "mood": "ab"[n % 2], "stars": n % 5} for n in range(12)]
+    assignments = ["data.target=[mood, stars]", "fields.stars.task=regression"]
+    fields = decide_schema(table(rows), load_config(assignments=assignments)).fields
+    assert [field.task for field in fields] == ["classification", "regression"]
+    with pytest.raises(DataError, match=r"fields\.star is set, and is no field .*did you mean 'stars'"):
+        decide_schema(table(rows), load_config(assignments=[assignments[0], "fields.star.task=regression"]))
+    with pytest.raises(DataError, match="named twice"):
+        decide_schema(table(rows), load_config(assignments=["data.target=[mood, mood]"]))
+
+
+@pytest.mark.parametrize("values", [[["b", "a"], [], ["b"]], ["b;a", "", "b"]])
+def test_lists_and_split_texts_are_any_number_of_labels(values: list[Any]) -> None:
+    rows = column(values)
+    assignments = [] if isinstance(values[0], list) else ["data.separator=;"]
+    schema = decide_schema(table(rows), load_config(assignments=assignments))
+    assert schema.kind == "multilabel"
+    assert [field.name for field in schema.fields] == ["a", "b"]
+    assert read_fields(rows, schema.fields) == [["yes", "no", "no"], ["yes", "no", "yes"]]
+
+
+def test_labels_that_cannot_be_read_are_named() -> None:
+    with pytest.raises(DataError, match=r"1 of 2 rows have no labels to read in 'label' \(row 1: None\)"):
+        decide_schema(table(column([["a"], None])), load_config())
+    with pytest.raises(DataError, match=r"'b' \(row 0|such as 'b'"):
+        decide_schema(table(column([["a"], ["b"]])), load_config(assignments=["space.labels=[a]"]))
+    with pytest.raises(DataError, match=r"data\.separator"):
+        decide_schema(table(column(["a", "b"])), load_config(assignments=["task=multilabel"]))

@@ -19,7 +19,7 @@ from predgen.data.prompts import EncodedRows
 from predgen.decoding.calibrate import Calibration
 from predgen.decoding.options import PredictOptions
 from predgen.errors import ConfigError, ModelError, PredgenError, RunFolderError
-from predgen.prediction import LabelPrediction, NumberPrediction, RowError, score_prompts, score_rows
+from predgen.prediction import LabelPrediction, NumberPrediction, RowError, score_answer_rows, score_prompts
 from predgen.reliability import reliability_curves
 from predgen.training import fit as fit_module
 from predgen.training.fit import Fitted, fit
@@ -198,9 +198,9 @@ def test_the_gold_answer_cannot_reach_the_evaluation(
 
     def spy(method: torch.nn.Module, encoded: EncodedRows, batch_size: int) -> object:
         seen.append([list(prompt) for prompt in encoded.prompts])
-        return score_rows(method, encoded, batch_size)
+        return score_answer_rows(method, encoded, batch_size)
 
-    monkeypatch.setattr(fit_module, "score_rows", spy)
+    monkeypatch.setattr(fit_module, "score_answer_rows", spy)
     run = fitted("predgen", "regression", "train.seed=77")
     decode = run.run.tokenizer.decode
     assert len(seen) == 3

@@ -25,8 +25,8 @@ class TrainingBatch(NamedTuple):
 
     prompt_ids: Tensor  # (B, P) int64
     prompt_mask: Tensor  # (B, P) int64
-    answer_index: Tensor  # (B,) int64; the gold answer's position in the space
-    target: Tensor  # (B,) float; the gold number, or the class index, exactly as the rows have it
+    answer_index: Tensor  # (B,) int64; the gold answer's position in the space; of records (B, K), one a field
+    target: Tensor  # (B,) float; the gold number, or the class index, exactly as the rows have it; of records (B, K)
     row_ids: Tensor  # (B,) int64; the row's position in the training set, which keys its sampling coins
     weight: Tensor  # (B,) float; what the row's loss counts, 1 on average over the training rows
 
@@ -35,8 +35,8 @@ class TrainingRow(NamedTuple):
     """One row, ready to be batched."""
 
     ids: list[int]
-    answer_index: int
-    target: float
+    answer_index: int | tuple[int, ...]  # of records one a field
+    target: float | tuple[float, ...]
     row_id: int
     weight: float = 1.0
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from predgen.config import RunConfig, Task
+from predgen.config import AnswerKind, FieldConfig, RunConfig, Task, TaskSetting
 from predgen.data.table import Table
-from predgen.data.targets import Solution, is_number, label_of, missing, number_of, solution_of
+from predgen.data.targets import Solution, is_list, is_number, label_of, labels_of, missing, number_of, solution_of
 from predgen.data.templates import template_fields
 from predgen.errors import DataError, nearest
 
@@ -17,25 +17,47 @@ TARGET_NAMES = ("label", "target", "score", "rating", "class", "y", "category", 
 MOST_CLASSES_OF_INTEGERS = 10
 
 
+YES, NO = "yes", "no"  # how a row's slot for one of several labels is answered
+
+
+@dataclass(frozen=True)
+class TargetField:
+    """One thing to predict of each row.
+
+    Args:
+        name: What prompts, settings and predictions call it.
+        column: Where it is found.
+        task: What kind of prediction.
+        marker: What stands before the number in targets that are worked solutions; None where targets are not.
+        label: Multi-label: the label that the column's list has or has not; the target is then `YES` or `NO`.
+        separator: Multi-label: what stands between labels in a text; None where the column holds lists.
+    """
+
+    name: str
+    column: str
+    task: Task
+    marker: str | None = None
+    label: str | None = None
+    separator: str | None = None
+
+
 @dataclass(frozen=True)
 class Schema:
     """How rows are read.
 
     Args:
         template: Makes the prompt's body of a row.
-        target: The column to predict.
-        task: What kind of prediction.
+        kind: One answer a row, a record of several, or any number of labels.
+        fields: What to predict; one, or the record's fields, or the labels.
         reasons: One line a decision, to be shown.
         weight: The column that says what each row counts in training, if one does.
-        marker: What stands before the number in targets that are worked solutions; None where targets are not.
     """
 
     template: str
-    target: str
-    task: Task
+    kind: AnswerKind
+    fields: tuple[TargetField, ...]
     reasons: tuple[str, ...]
     weight: str | None = None
-    marker: str | None = None
 
 
 def decide_schema(table: Table, config: RunConfig) -> Schema:
@@ -45,27 +67,67 @@ def decide_schema(table: Table, config: RunConfig) -> Schema:
         DataError: If a named column is not there, or what is left could be read in more than one way.
     """
     data = config.data
-    target, target_reason = _target(table, data.target, data.text)
+    targets, target_reason = _targets(table, data.target, data.text)
     if data.template is not None:
         # On a command line a newline in quotes is typed as backslash and n.
         template = data.template.replace("\\n", "\n")
-        fields = template_fields(template)
-        for name in fields:
+        columns = template_fields(template)
+        for name in columns:
             _known(table, name, "--template")
-        text_reason = f"Text: the template over {', '.join(fields)}."
+        text_reason = f"Text: the template over {', '.join(columns)}."
     else:
-        name, text_reason = _text(table, data.text, target)
-        template, fields = "{" + name + "}", [name]
-    if target in fields:
-        raise DataError(f"The target {target!r} is also part of the text.", "It would be given away in the prompt.")
-    values = [row.get(target) for row in table.good_rows]
-    marker = config.space.marker if _are_solutions(values, config) else None
-    task, task_reason = _solutions_task(config) if marker is not None else _task(values, config)
+        name, text_reason = _text(table, data.text, targets)
+        template, columns = "{" + name + "}", [name]
+    for target in targets:
+        if target in columns:
+            raise DataError(f"The target {target!r} is also part of the text.", "It would be given away in the prompt.")
+    kind, fields, task_reasons = _fields(table, targets, config)
     if data.weight is not None:
         _known(table, data.weight, "--weight")
-        if data.weight in (target, *fields):
+        if data.weight in (*targets, *columns):
             raise DataError(f"The weight {data.weight!r} is also the target, or part of the text.")
-    return Schema(template, target, task, (text_reason, target_reason, task_reason), data.weight, marker)
+    return Schema(template, kind, fields, (text_reason, target_reason, *task_reasons), data.weight)
+
+
+def read_fields(rows: Sequence[Mapping[str, Any]], fields: Sequence[TargetField]) -> list[list[str] | list[float]]:
+    """Each field's targets, one a row.
+
+    Args:
+        rows: N rows.
+        fields: What to read of them.
+
+    Raises:
+        DataError: As `read_targets` says.
+    """
+    held: dict[tuple[str, str | None], list[set[str]]] = {}
+    read: list[list[str] | list[float]] = []
+    for field in fields:
+        if field.label is None:
+            read.append(read_targets(rows, field.column, field.task, field.marker))
+            continue
+        key = (field.column, field.separator)
+        if key not in held:
+            held[key] = read_label_sets(rows, *key)
+        read.append([YES if field.label in labels else NO for labels in held[key]])
+    return read
+
+
+def read_label_sets(rows: Sequence[Mapping[str, Any]], column: str, separator: str | None) -> list[set[str]]:
+    """Which labels each row has; an empty list or text is a row without any.
+
+    Raises:
+        DataError: If a row has nothing there, or no list of labels; the message names rows.
+    """
+    read = [labels_of(row.get(column), separator) for row in rows]
+    bad = [number for number, labels in enumerate(read) if labels is None]
+    if bad:
+        shown = ", ".join(f"row {number}: {rows[number].get(column)!r}" for number in bad[:5])
+        raise DataError(
+            f"{len(bad)} of {len(rows)} rows have no labels to read in {column!r} ({shown}{', …' * (len(bad) > 5)}).",
+            "Each needs a list of texts" + ("." if separator is None else f", or a text with {separator!r} between."),
+            "Mend or remove them; name what stands between labels with data.separator.",
+        )
+    return [set(labels) for labels in read if labels is not None]
 
 
 def read_targets(
@@ -137,9 +199,23 @@ def _known(table: Table, name: str, flag: str) -> str:
     return name
 
 
-def _target(table: Table, named: str | None, text: str | None) -> tuple[str, str]:
-    if named is not None:
-        return _known(table, named, "--target"), f"Target: column {named!r}, as named."
+def _targets(table: Table, named: str | tuple[str, ...] | None, text: str | None) -> tuple[tuple[str, ...], str]:
+    """The target columns, and the reason."""
+    names = (named,) if isinstance(named, str) else named or ()
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise DataError(f"The target {twice[0]!r} is named twice.")
+    for name in names:
+        _known(table, name, "--target")
+    if len(names) > 1:
+        return names, f"Targets: columns {', '.join(map(repr, names))}, as named."
+    if names:
+        return names, f"Target: column {names[0]!r}, as named."
+    name, reason = _target(table, text)
+    return (name,), reason
+
+
+def _target(table: Table, text: str | None) -> tuple[str, str]:
     if table.target_column is not None:
         return table.target_column, f"Target: column {table.target_column!r}, this data set's own."
     likely = [name for name in table.columns if name.lower() in TARGET_NAMES and name != text]
@@ -153,15 +229,15 @@ def _target(table: Table, named: str | None, text: str | None) -> tuple[str, str
     )
 
 
-def _text(table: Table, named: str | None, target: str) -> tuple[str, str]:
+def _text(table: Table, named: str | None, targets: Sequence[str]) -> tuple[str, str]:
     if named is not None:
         return _known(table, named, "--text"), f"Text: column {named!r}, as named."
     if table.text_column is not None:
         return table.text_column, f"Text: column {table.text_column!r}, this data set's own."
-    likely = [name for name in table.columns if name.lower() in TEXT_NAMES and name != target]
+    likely = [name for name in table.columns if name.lower() in TEXT_NAMES and name not in targets]
     if len(likely) == 1:
         return likely[0], f"Text: column {likely[0]!r}, by its name."
-    lengths = {name: _mean_length(table, name) for name in likely or table.columns if name != target}
+    lengths = {name: _mean_length(table, name) for name in likely or table.columns if name not in targets}
     ranked = sorted(lengths, key=lambda name: lengths[name], reverse=True)
     if len(ranked) == 1:
         return ranked[0], f"Text: column {ranked[0]!r}, the only one besides the target."
@@ -182,6 +258,66 @@ def _mean_length(table: Table, name: str) -> float:
     return sum(map(len, texts)) / len(texts) if len(texts) * 2 > len(values) else 0.0
 
 
+def _fields(
+    table: Table, targets: Sequence[str], config: RunConfig
+) -> tuple[AnswerKind, tuple[TargetField, ...], list[str]]:
+    unknown = sorted(set(config.fields) - set(targets if len(targets) > 1 else ()))
+    if unknown:
+        raise DataError(
+            f"fields.{unknown[0]} is set, and is no field of this run:",
+            nearest(unknown[0], targets),
+            "A record has as fields the targets that are named, two or more.",
+        )
+    if len(targets) > 1:
+        return ("record", *_record_fields(table, targets, config))
+    column = targets[0]
+    values = [row.get(column) for row in table.good_rows]
+    listed, separated = any(map(is_list, values)), config.data.separator is not None
+    if config.task == "multilabel" or (config.task == "auto" and (listed or separated)):
+        why = (
+            "as named" if config.task == "multilabel" else f"since the target {'holds lists' if listed else 'is split'}"
+        )
+        return "multilabel", _label_fields(table, column, config), [f"Task: multi-label, {why}."]
+    if config.task == "record":
+        raise DataError("task=record was asked for, with one target.", remedy="Name several with --target.")
+    if _are_solutions(values, config):
+        marker = config.space.marker
+        reason = f"Task: regression, since the target is worked solutions that end in {marker!r}."
+        return "single", (TargetField(column, column, "regression", marker),), [reason]
+    task, reason = _task(values, config.task, "--task")
+    return "single", (TargetField(column, column, task),), [reason]
+
+
+def _record_fields(
+    table: Table, targets: Sequence[str], config: RunConfig
+) -> tuple[tuple[TargetField, ...], list[str]]:
+    fields, reasons = [], []
+    for name in targets:
+        values = [row.get(name) for row in table.good_rows]
+        if any(map(is_list, values)):
+            raise DataError(f"The target {name!r} holds lists.", "A record's fields hold one label or number each.")
+        task, reason = _task(values, config.fields.get(name, FieldConfig()).task, f"fields.{name}.task")
+        fields.append(TargetField(name, name, task))
+        reasons.append(f"{name!r}: {reason[0].lower()}{reason[1:]}")
+    return tuple(fields), reasons
+
+
+def _label_fields(table: Table, column: str, config: RunConfig) -> tuple[TargetField, ...]:
+    """A slot a label; those that `space.labels` names, else all that occur."""
+    separator = config.data.separator
+    found = sorted(set[str]().union(*read_label_sets(table.good_rows, column, separator)))
+    labels = config.space.labels if config.space.labels is not None else tuple(found)
+    if not labels:
+        raise DataError(f"No row has a label in {column!r}.", "Multi-label needs at least one.")
+    strange = sorted(set(found) - set(labels))
+    if strange:
+        raise DataError(
+            f"The rows have {len(strange)} labels that space.labels lacks, such as {strange[0]!r}:",
+            nearest(strange[0], labels),
+        )
+    return tuple(TargetField(label, column, "classification", None, label, separator) for label in labels)
+
+
 def _are_solutions(values: Sequence[Any], config: RunConfig) -> bool:
     """Whether most targets are texts that end in the marker and a number."""
     if config.task == "classification" or config.space.kind == "grid":
@@ -190,17 +326,13 @@ def _are_solutions(values: Sequence[Any], config: RunConfig) -> bool:
     return sum(solution_of(value, config.space.marker) is not None for value in present) * 2 > len(present)
 
 
-def _solutions_task(config: RunConfig) -> tuple[Task, str]:
-    return "regression", f"Task: regression, since the target is worked solutions that end in {config.space.marker!r}."
-
-
-def _task(values: Sequence[Any], config: RunConfig) -> tuple[Task, str]:
+def _task(values: Sequence[Any], named: TaskSetting, flag: str) -> tuple[Task, str]:
     present = [value for value in values if not missing(value)]
     if not present:
         raise DataError("The target column is empty.", "Expected labels or numbers.")
     numeric = [is_number(value) for value in present]
-    if config.task != "auto":
-        return config.task, f"Task: {config.task}, as named."
+    if named in ("classification", "regression"):
+        return named, f"Task: {named}, as named."
     distinct = len({label_of(value) for value in present})
     if not all(numeric):
         if sum(numeric) >= 0.9 * len(numeric):
@@ -208,18 +340,18 @@ def _task(values: Sequence[Any], config: RunConfig) -> tuple[Task, str]:
             raise DataError(
                 f"The target is a number in {sum(numeric)} rows but not in {len(numeric) - sum(numeric)}, first in "
                 f"row {odd}: {values[odd]!r}.",
-                remedy="Mend these rows, or say --task classification.",
+                remedy=f"Mend these rows, or say {flag} classification.",
             )
         if distinct > 200 or (distinct > 20 and distinct * 2 > len(present)):
             raise DataError(
                 f"The target has {distinct} different texts in {len(present)} rows; it does not look like labels.",
-                remedy="Name another column with --target, or say --task classification.",
+                remedy=f"Name another column with --target, or say {flag} classification.",
             )
         return "classification", f"Task: classification, since the target is text ({distinct} classes)."
     whole = all(float(value) == int(float(value)) for value in present)
     if whole and distinct <= MOST_CLASSES_OF_INTEGERS:
         return "classification", (
-            f"Task: classification, since the target has only {distinct} different integers (else: --task regression)."
+            f"Task: classification, since the target has only {distinct} different integers (else: {flag} regression)."
         )
     kind = "integers" if whole else "numbers with decimals"
     return "regression", f"Task: regression, since the target holds {distinct} different {kind}."

@@ -56,6 +56,24 @@ def label_of(value: Any) -> str:
     return str(value).strip()
 
 
+def is_list(value: Any) -> bool:
+    """Whether a value is a list of labels, as JSON and parquet hold them."""
+    return isinstance(value, list | tuple | set) or (hasattr(value, "tolist") and getattr(value, "ndim", 0) == 1)
+
+
+def labels_of(value: Any, separator: str | None) -> list[str] | None:
+    """The labels of a list, or of a text with a separator between them; None where it is neither."""
+    if is_list(value):
+        items = list(value)
+    elif separator is not None and isinstance(value, str):
+        items = value.split(separator)
+    else:
+        return None
+    if any(is_list(item) or item is None for item in items):
+        return None
+    return [label for label in map(label_of, items) if label]
+
+
 def decimals_of(value: float, most: int = 9) -> int:
     """Digits after the point that a number needs, at most `most`."""
     for decimals in range(most):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,7 @@ from torch import nn
 
 from predgen.answers.build import Table
 from predgen.answers.spaces import FreeNumber, NumberGrid, Space
-from predgen.config import DirectorKind, RunConfig, Scoring, Task
+from predgen.config import AnswerKind, DirectorKind, RunConfig, Scoring, Task
 from predgen.errors import ConfigError, nearest
 from predgen.model.baselines import Generator, Predictor
 from predgen.model.director import (
@@ -23,8 +23,10 @@ from predgen.model.director import (
     VocabularyDirector,
 )
 from predgen.model.losses import joint_loss
+from predgen.model.method import Method
 from predgen.model.pooling import build_pool
 from predgen.model.predgen import PredGen, Sampling
+from predgen.model.record import RecordMethod
 from predgen.model.rereading import PathwiseWriter, RereadingWriter
 from predgen.model.scale import Scale
 from predgen.model.schedules import build_schedule
@@ -51,7 +53,7 @@ class Setting:
     scale: Scale
 
 
-def build_method(writer: Writer, table: Table, setting: Setting) -> nn.Module:
+def build_method(writer: Writer, table: Table, setting: Setting) -> Method[Any]:
     """Builds the method that the settings name.
 
     Raises:
@@ -60,6 +62,26 @@ def build_method(writer: Writer, table: Table, setting: Setting) -> nn.Module:
     check_names(setting.config)
     check_director(setting.config, setting.task, setting.space)
     return _BUILDERS[setting.config.method](writer, table, setting)
+
+
+def build_fields_method(
+    writer: Writer, tables: Sequence[Table], cues: Sequence[Sequence[int]], settings: Sequence[Setting]
+) -> Method[Any] | RecordMethod:
+    """The method of one answer, or of several to the same prompt.
+
+    Args:
+        writer: The adapted language model.
+        tables: Each field's answers.
+        cues: Each field's cue; none where there is one answer.
+        settings: Each field's.
+
+    Raises:
+        ConfigError: As `build_method` says.
+    """
+    methods = [build_method(writer, table, setting) for table, setting in zip(tables, settings, strict=True)]
+    if len(methods) == 1 and not cues[0]:
+        return methods[0]
+    return RecordMethod(methods, cues)
 
 
 def build_writer(lm: Any, config: RunConfig, scoring: Scoring) -> Writer:
@@ -95,6 +117,22 @@ def check_names(config: RunConfig) -> None:
                     "Free tokens leave the answer space, which that setting walks along.",
                     f"Choose sampling.own=greedy, or another {name}.",
                 )
+
+
+def check_answers(config: RunConfig, kind: AnswerKind) -> None:
+    """Refuses what does not go with several answers to one prompt.
+
+    Raises:
+        ConfigError: The message says what and why.
+    """
+    if kind == "single":
+        return
+    for name, value, one_only, why in (
+        ("writer.loss_over", config.writer.loss_over, "all", "The prompt's tokens would count once for every field."),
+        ("train.class_weights", config.train.class_weights, config.train.class_weights, "Which field's classes?"),
+    ):
+        if value == one_only and value != "none":
+            raise ConfigError(f"{name}={value} does not go with several answers to a row.", why, f"Leave {name} out.")
 
 
 def director_kind(config: RunConfig, task: Task, space: Space) -> DirectorKind:
@@ -137,17 +175,17 @@ def check_director(config: RunConfig, task: Task, space: Space) -> None:
             )
 
 
-def _predictor(writer: Writer, table: Table, setting: Setting) -> nn.Module:
+def _predictor(writer: Writer, table: Table, setting: Setting) -> Method[Any]:
     outputs = table.answers if setting.task == "classification" else 1
     pooling = setting.config.predictor.pooling
     return Predictor(writer, setting.task, outputs, pooling, setting.scale)
 
 
-def _generator(writer: Writer, table: Table, setting: Setting) -> nn.Module:
+def _generator(writer: Writer, table: Table, setting: Setting) -> Method[Any]:
     return Generator(writer, table, _writer_loss(setting.config))
 
 
-def _predgen(writer: Writer, table: Table, setting: Setting) -> nn.Module:
+def _predgen(writer: Writer, table: Table, setting: Setting) -> Method[Any]:
     config = setting.config
     sampling = config.sampling
     steps = sampling.steps * setting.total_steps if sampling.steps <= 1 else sampling.steps
@@ -214,5 +252,9 @@ _NUMBER_DIRECTORS: dict[DirectorKind, _Builder] = {
     "expected": _expected_value,
     "ntloss": _number_token_loss,
 }
-_BUILDERS: dict[str, _Builder] = {"predictor": _predictor, "generator": _generator, "predgen": _predgen}
+_BUILDERS: dict[str, Callable[[Writer, Table, Setting], Method[Any]]] = {
+    "predictor": _predictor,
+    "generator": _generator,
+    "predgen": _predgen,
+}
 METHOD_NAMES = tuple(_BUILDERS)

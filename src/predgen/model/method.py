@@ -92,6 +92,15 @@ class Method(nn.Module, ABC, Generic[P]):
         """`judge` of prompts that have not been read yet."""
         return self.judge(self.read(prompt_ids, prompt_mask))
 
+    @property
+    def reader_names(self) -> tuple[str | None, ...]:
+        """`reader_name` of each answer that is given to a prompt; here there is one."""
+        return (self.reader_name,)
+
+    def answers(self, prompt_ids: Tensor, prompt_mask: Tensor) -> tuple[Scores, ...]:
+        """`score` of each answer that is given to a prompt; here there is one."""
+        return (self.score(prompt_ids, prompt_mask),)
+
     @torch.no_grad()
     def write_freely(self, prompt_ids: Tensor, prompt_mask: Tensor) -> list[list[int]] | None:
         """`write` behind prompts that have not been read yet; a diagnosis, never a prediction."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from predgen.answers.build import Table, build_table
+from predgen.answers.build import Table
+from predgen.answers.fields import build_fields
 from predgen.answers.grammar import FreeAnswer, longest_solution
 from predgen.answers.spaces import FreeNumber, NumberGrid, Space
 from predgen.answers.tables import AnswerTable
@@ -31,16 +33,18 @@ class Bench:
 
     Args:
         base: The base model and its tokenizer.
-        space: The answers, with room for the longest solution where there are solutions.
-        table: The answers under the tokenizer.
+        spaces: Each field's answers, with room for the longest solution where there are solutions.
+        tables: Each field's answers under the tokenizer.
+        cues: Each field's tokens between prompt and answer; none where there is one answer.
         encoder: Body → prompt tokens.
         prompts: Of "training", "dev" and "test" rows.
         scoring: How answers are scored.
     """
 
     base: Base
-    space: Space
-    table: Table
+    spaces: tuple[Space, ...]
+    tables: tuple[Table, ...]
+    cues: tuple[list[int], ...]
     encoder: PromptEncoder
     prompts: dict[str, EncodedRows]
     scoring: Scoring
@@ -62,15 +66,23 @@ def set_up_bench(config: RunConfig, prepared: Prepared, say: Say, trust_remote_c
     frame = frame_of(base.tokenizer, prompt.cue, prompt.chat)
     if frame.behind != prompt.cue:
         say("Prompts go through the model's chat template. (prompt.chat)")
-    space = _with_solutions(prepared, base.tokenizer, frame.behind)
-    vocabulary = Writer(base.model).vocabulary_size
-    table = build_table(space, base.tokenizer, frame.behind, vocabulary, _free_answers(space, prepared.train))
-    if config.method == "predgen" and config.sampling.mode != "parallel" and table.depth > _LONG_ANSWER:
+    spaces = (_with_solutions(prepared, base.tokenizer, frame.behind), *prepared.spaces[1:])
+    tables, cues = build_fields(
+        [field.name for field in prepared.schema.fields] if prepared.schema.kind != "single" else None,
+        spaces,
+        base.tokenizer,
+        frame.behind,
+        Writer(base.model).vocabulary_size,
+        free_answers(spaces, prepared.train),
+    )
+    longest = max(table.depth + len(cue) for table, cue in zip(tables, cues, strict=True))
+    depth = max(table.depth for table in tables)
+    if config.method == "predgen" and config.sampling.mode != "parallel" and depth > _LONG_ANSWER:
         say(
-            f"Answers take up to {table.depth} tokens, and sampling.mode={config.sampling.mode} writes them one by one "
+            f"Answers take up to {depth} tokens, and sampling.mode={config.sampling.mode} writes them one by one "
             "in every step; sampling.mode=parallel takes two passes instead."
         )
-    context = context_length(base.model, windows_branch(base.model)) - table.depth - 1
+    context = context_length(base.model, windows_branch(base.model)) - longest - 1
     encoder = PromptEncoder(
         base.tokenizer, prompt.cue, min(prompt.max_tokens or context, context), prompt.long, prompt.chat
     )
@@ -79,9 +91,10 @@ def set_up_bench(config: RunConfig, prepared: Prepared, say: Say, trust_remote_c
         for name, examples in (("training", prepared.train), ("dev", prepared.dev), ("test", prepared.test))
     }
     # Whether a model branches does not depend on what it answers: where answers cannot be listed, ten digits will do.
-    listed = table if isinstance(table, AnswerTable) else AnswerTable(build_trie(_DIGITS, base.tokenizer, frame.behind))
+    listed = next((table for table in tables if isinstance(table, AnswerTable)), None)
+    listed = listed or AnswerTable(build_trie(_DIGITS, base.tokenizer, frame.behind))
     scoring = choose_scoring(base.model, listed, prompts["training"].prompts[:2], say)
-    return Bench(base, space, table, encoder, prompts, scoring)
+    return Bench(base, spaces, tables, cues, encoder, prompts, scoring)
 
 
 def load_base_for(config: RunConfig, say: Say, trust_remote_code: bool) -> Base:
@@ -92,21 +105,26 @@ def load_base_for(config: RunConfig, say: Say, trust_remote_code: bool) -> Base:
 
 
 def _with_solutions(prepared: Prepared, tokenizer: PreTrainedTokenizerBase, behind: str) -> Space:
-    """The space with room for the longest solution that the training rows show, where they show any."""
-    space, solutions = prepared.space, prepared.train.solutions
+    """The first space with room for the longest solution that the training rows show, where they show any."""
+    space, solutions = prepared.spaces[0], prepared.train.solutions
     if not isinstance(space, FreeNumber) or solutions is None or space.solution_tokens:
         return space
     return replace(space, solution_tokens=longest_solution(tokenizer, behind, solutions))
 
 
-def _free_answers(space: Space, train: Examples) -> list[FreeAnswer]:
-    """The answers of the training rows, where the space does not list them."""
-    if not isinstance(space, FreeNumber):
-        return []
-    values = [float(target) for target in train.targets]
-    if train.solutions is None:
-        return [FreeAnswer(value) for value in values]
-    return [FreeAnswer(*answer) for answer in zip(values, train.solutions, strict=True)]
+def free_answers(spaces: Sequence[Space], train: Examples) -> list[list[FreeAnswer]]:
+    """Of each field the answers of the training rows, where its space does not list them."""
+    answers: list[list[FreeAnswer]] = []
+    for space, targets in zip(spaces, train.targets, strict=True):
+        if not isinstance(space, FreeNumber):
+            answers.append([])
+            continue
+        values = [float(target) for target in targets]
+        if train.solutions is None:
+            answers.append([FreeAnswer(value) for value in values])
+        else:
+            answers.append([FreeAnswer(*answer) for answer in zip(values, train.solutions, strict=True)])
+    return answers
 
 
 def _encode(encoder: PromptEncoder, examples: Examples, name: str, long: LongText, say: Say) -> EncodedRows:

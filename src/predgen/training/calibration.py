@@ -64,6 +64,6 @@ def judge(
     elif calibrate != "off":
         say(f"Not calibrated: {len(truth)} dev rows, {FEWEST_ROWS} are needed. (train.calibrate, data.dev_size)")
     applied = calibration.apply(scores, space)
-    result = DevResult(decision_metrics(applied, space, reader_name, truth), metric, applied)
+    result = DevResult(decision_metrics(applied, space, reader_name, truth), metric, [applied])
     errors = {name: held_out_errors(applied, space, name, reader_name, truth) for name in result.decisions}
     return Judged(calibration, result, errors)

@@ -6,19 +6,23 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from predgen.training.run_folder import CARD, RunRecord
+from predgen.base_run import BaseRun
+from predgen.training.run_folder import CARD
 
 
-def write_card(folder: Path, record: RunRecord, metrics: Mapping[str, Any]) -> None:
+def write_card(folder: Path, run: BaseRun, metrics: Mapping[str, Any]) -> None:
     """Writes README.md into a run folder.
 
     Args:
         folder: The run folder.
-        record: Its record.
+        run: The run.
         metrics: What metrics.json holds.
     """
+    record = next(iter(run.parts.values())).record
     train, dev, test = (record.data[name] for name in ("train", "dev", "test"))
     config = record.config
+    targets = ", ".join(run.parts)
+    decisions = ", ".join(dict.fromkeys(part.record.decision for part in run.parts.values()))
     lines = [
         "---",
         f"base_model: {record.base['name']}",
@@ -26,9 +30,9 @@ def write_card(folder: Path, record: RunRecord, metrics: Mapping[str, Any]) -> N
         "tags: [predgen]",
         "---",
         "",
-        f"# {config['method']}: {record.target} from `{_inline(record.template)}`",
+        f"# {config['method']}: {targets} from `{_inline(record.template)}`",
         "",
-        f"A {record.task} model made with predgen: {config['peft']['method']} on {record.base['name']} "
+        f"A {config['task']} model made with predgen: {config['peft']['method']} on {record.base['name']} "
         f"(SHA-256 {record.base['sha256'][:16]}…, {record.base['licence'] or 'licence not stated'}).",
         "",
         "```python",
@@ -39,13 +43,24 @@ def write_card(folder: Path, record: RunRecord, metrics: Mapping[str, Any]) -> N
         "",
         f"Trained on {train['rows']} rows of {train['source']}, seed {config['train']['seed']}, split seed "
         f"{config['data']['split_seed']}. Checkpoint (step {record.best_step} of {record.total_steps}) and default "
-        f"decision ({record.decision}) were chosen by {record.metric} on {dev['rows']} dev rows of {dev['source']}.",
+        f"decision ({decisions}) were chosen by {run.metric} on {dev['rows']} dev rows of {dev['source']}.",
         "",
     ]
     if "test" in metrics:
         lines += [f"## {test['rows']} test rows of {test['source']}, used for nothing but this table", ""]
-        lines += metric_table(metrics["test"])
+        lines += _evaluation(metrics["test"])
     (folder / CARD).write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _evaluation(evaluation: Mapping[str, Any]) -> list[str]:
+    if "fields" not in evaluation:
+        return metric_table(evaluation)
+    lines = [f"{evaluation['metric']}: {_number(evaluation['value'])}", ""]
+    if evaluation["decisions"]:
+        lines += [*metric_table(evaluation), ""]
+    for name, field in evaluation["fields"].items():
+        lines += [f"### {name}", "", *metric_table(field), ""]
+    return lines
 
 
 def metric_table(evaluation: Mapping[str, Any]) -> list[str]:

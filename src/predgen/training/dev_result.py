@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from predgen.metrics import better
@@ -16,10 +16,10 @@ class DevResult:
     Args:
         decisions: Decision name → metric name → value.
         metric: The metric that selects.
-        scores: Of the dev rows, from which the decisions were made.
+        scores: Of the dev rows, from which the decisions were made; one for each answer that is given to a prompt.
     """
 
-    def __init__(self, decisions: Mapping[str, Mapping[str, float]], metric: str, scores: Scores) -> None:
+    def __init__(self, decisions: Mapping[str, Mapping[str, float]], metric: str, scores: Sequence[Scores]) -> None:
         self.scores = scores
         self.decisions, self.metric = {name: dict(values) for name, values in decisions.items()}, metric
         best = next(iter(decisions))
@@ -47,3 +47,34 @@ class DevResult:
             "value": self.value,
             "decisions": self.decisions,
         }
+
+
+class RecordResult(DevResult):
+    """The same of a record, whose fields have decisions of their own.
+
+    Args:
+        fields: Field → what was found of it.
+        metric: The metric that selects.
+        value: That metric over all fields.
+        scores: Of the dev rows, one a field.
+    """
+
+    def __init__(self, fields: Mapping[str, DevResult], metric: str, value: float, scores: Sequence[Scores]) -> None:
+        super().__init__({"record": {metric: value}}, metric, scores)
+        self.fields = dict(fields)
+
+    def flat(self) -> dict[str, float]:
+        """As `DevResult.flat`, each field's under its name."""
+        fields = {
+            f"eval_{field}_{key.removeprefix('eval_')}": value
+            for field, result in self.fields.items()
+            for key, value in result.flat().items()
+        }
+        return {**super().flat(), **fields}
+
+    def record(self, step: int) -> dict[str, Any]:
+        """As `DevResult.record`, and each field's decisions."""
+        fields = {
+            name: {"decision": result.decision, "decisions": result.decisions} for name, result in self.fields.items()
+        }
+        return {**super().record(step), "fields": fields}

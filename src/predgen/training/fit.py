@@ -8,7 +8,6 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -18,29 +17,41 @@ from torch import nn
 from transformers import set_seed
 from transformers.utils import logging as transformers_logging
 
-from predgen import __version__
 from predgen.answers.infer import fixed_settings
 from predgen.answers.spaces import FreeNumber, LabelSet, Space
-from predgen.config import RunConfig, Task
+from predgen.config import FieldConfig, RunConfig
 from predgen.data.batches import TrainingRow
 from predgen.data.objects import RowsInMemory
 from predgen.data.prompts import EncodedRows
 from predgen.errors import ConfigError, Interrupted
-from predgen.evaluation import Targets, decision_metrics
-from predgen.metrics import check_metric, default_metric
+from predgen.evaluation import Targets
+from predgen.loading import load
 from predgen.model.bases import Base
-from predgen.model.build import Setting, build_method, build_writer, check_director, check_names, director_kind
+from predgen.model.build import (
+    Setting,
+    build_fields_method,
+    build_writer,
+    check_answers,
+    check_director,
+    check_names,
+    director_kind,
+)
+from predgen.model.method import Method
 from predgen.model.outputs import Scores
+from predgen.model.record import RecordMethod
 from predgen.model.scale import Scale, scale_of
 from predgen.peft_methods import PeftMethod, peft_method
-from predgen.prediction import score_prompts, score_rows
-from predgen.run import Run, load
+from predgen.prediction import score_answer_rows, score_answers
+from predgen.record_run import RecordRun
+from predgen.run import Run
 from predgen.training.bench import Bench, load_base_for, set_up_bench
-from predgen.training.calibration import check_calibration, judge
+from predgen.training.calibration import check_calibration
 from predgen.training.card import write_card
 from predgen.training.checkpoints import step_of
 from predgen.training.dev_result import DevResult
 from predgen.training.estimate import Estimate, estimate, seconds_of
+from predgen.training.examiner import EXAMINERS, Examined
+from predgen.training.finish import Trained, finished_run
 from predgen.training.guards import StopOnSignal, TimeBudget
 from predgen.training.prepare import GivenRows, Prepared, Say, prepare
 from predgen.training.progress import MetricsLog, ProgressBar
@@ -54,7 +65,6 @@ from predgen.training.run_folder import (
     LOG,
     METRICS,
     RECORD,
-    RunRecord,
     claim,
     read_json,
     write_json,
@@ -73,13 +83,14 @@ class Fitted:
         run: Ready to predict.
         folder: Where it was saved.
         metrics: What metrics.json holds: "dev" and, if there were test rows, "test".
-        reported: Scores and targets of the test rows, if there were any and they were scored just now.
+        reported: Scores and targets of the test rows, one for each answer, if there were any and they were scored just
+            now.
     """
 
-    run: Run
+    run: Run | RecordRun
     folder: Path
     metrics: dict[str, Any]
-    reported: tuple[Scores, Targets] | None
+    reported: tuple[list[Scores], tuple[Targets, ...]] | None
 
 
 def fit(
@@ -121,13 +132,20 @@ def fit(
     if start_from is not None:
         config = continued(config, Path(start_from), say)
     prepared = prepare(config, say, GivenRows(data, dev, test))
-    task = prepared.schema.task
-    metric = config.train.metric or default_metric(prepared.space)
-    check_metric(metric, prepared.space)
-    check_director(config, task, prepared.space)
+    schema = prepared.schema
+    baselines = tuple(_baseline(*each) for each in zip(prepared.spaces, prepared.train.targets, strict=True))
+    answers = [
+        Examined(*each) for each in zip(schema.fields, prepared.spaces, prepared.dev.targets, baselines, strict=True)
+    ]
+    examiner = EXAMINERS[schema.kind](answers, config.train.metric)
+    metric = examiner.metric
+    configs = [config.of_field(field.name) if schema.kind == "record" else config for field in schema.fields]
+    for each, field, space in zip(configs, schema.fields, prepared.spaces, strict=True):
+        check_director(each, field.task, space)
+    check_answers(config, schema.kind)
     check_calibration(config.train.calibrate, len(prepared.dev))
     folder = Path(config.out or f"runs/{Path(prepared.train.source).stem}-{config.method}")
-    config = _resolved(config, prepared, task, metric, folder)
+    config = _resolved(config, prepared, metric, folder)
     if resume and (folder / RECORD).exists():
         say(f"The run in {folder} is finished; nothing is left to do. (fit --from {folder} trains it on new rows)")
         return Fitted(load(folder, trust_remote_code=trust_remote_code), folder, read_json(folder, METRICS), None)
@@ -137,16 +155,20 @@ def fit(
         checkpoint = checkpoint_to_go_on_from(folder, config, prepared, accept_changes, say)
 
     bench = set_up_bench(config, prepared, say, trust_remote_code)
-    prepared = replace(prepared, space=bench.space)
+    prepared = replace(prepared, spaces=bench.spaces)
     started = None if start_from is None else start_weights(Path(start_from), bench.base.sha256, trust_remote_code)
-    scale = started.scale if started else _scale(prepared.space, prepared.train.targets)
+    scales = tuple(_scale(*each) for each in zip(prepared.spaces, prepared.train.targets, strict=True))
+    scales = started.scales if started else scales
     rows = _training_rows(config, prepared, bench.prompts["training"])
 
-    def build(total_steps: int, base: Base) -> nn.Module:
+    def build(total_steps: int, base: Base) -> Method[Any] | RecordMethod:
         set_seed(config.train.seed)
         lm = peft.build(base.model, config.peft, total_steps)
-        setting = Setting(config, task, prepared.space, total_steps, scale)
-        built = build_method(build_writer(lm, config, bench.scoring), bench.table, setting)
+        settings = [
+            Setting(each, field.task, space, total_steps, scale)
+            for each, field, space, scale in zip(configs, schema.fields, prepared.spaces, scales, strict=True)
+        ]
+        built = build_fields_method(build_writer(lm, config, bench.scoring), bench.tables, bench.cues, settings)
         if started is not None:
             started.put_into(built)
         return built.to("cuda" if torch.cuda.is_available() else "cpu")
@@ -173,11 +195,11 @@ def fit(
     first_step = 0 if checkpoint is None else step_of(checkpoint)
     cut_log(folder, first_step)
 
-    reader: str | None = method.reader_name  # type: ignore[assignment]
+    readers = method.reader_names
 
     def evaluate_dev() -> DevResult:
-        scores = score_rows(method, bench.prompts["dev"], config.train.eval_batch_size)
-        return DevResult(decision_metrics(scores, prepared.space, reader, prepared.dev.targets), metric, scores)
+        scores = score_answer_rows(method, bench.prompts["dev"], config.train.eval_batch_size)
+        return examiner.dev(scores, readers)
 
     transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     stop = StopOnSignal()
@@ -210,56 +232,21 @@ def fit(
     best_step = trainer.best()
     # A run that went on does not have the scores of before; the weights are the best ones' again.
     on_dev = trainer.dev_results.get(best_step) or evaluate_dev()
-    judged = judge(on_dev.scores, prepared.space, reader, prepared.dev.targets, metric, config.train.calibrate, say)
-    best = judged.result
-
-    record = RunRecord(
-        task=task,
-        template=prepared.schema.template,
-        target=prepared.schema.target,
-        max_tokens=bench.encoder.max_tokens,
-        space=prepared.space.to_json(),
-        base={
-            "name": bench.base.name,
-            "revision": config.model.revision,
-            "sha256": bench.base.sha256,
-            "licence": bench.base.licence,
-        },
-        decision=best.decision,
-        metric=metric,
-        dev_value=best.value,
-        best_step=best_step,
-        mean=scale.mean,
-        spread=scale.spread,
-        calibration=asdict(judged.calibration),
-        baseline=_baseline(prepared.space, prepared.train.targets),
-        data=_data_record(prepared),
-        total_steps=total_steps,
-        versions=_versions(),
-        config=config.to_dict(),
-        scoring=bench.scoring,
-    )
-    run = Run(
-        record=record,
-        method=method.eval(),
-        space=prepared.space,
-        encoder=bench.encoder,
-        tokenizer=bench.base.tokenizer,
-        calibration=judged.calibration,
-        conformal=judged.conformal,
-        batch_size=config.train.eval_batch_size,
-    )
+    verdict = examiner.verdict(on_dev.scores, readers, config.train.calibrate, say)
+    trained_run = Trained(config, prepared, bench, method, scales, baselines, metric, verdict, best_step, total_steps)
+    run = finished_run(trained_run)
     _save(run, folder, peft)
-    metrics = {"dev": best.record(best_step)}
+    metrics = {"dev": verdict.result.record(best_step)}
     reported = None
     if len(prepared.test):
-        raw = run.score_raw(prepared.test.bodies)
-        reported = (run.calibration.apply(raw, prepared.space), prepared.test.targets)
-        metrics["test"] = run.evaluate_scores(prepared.test.bodies, *reported).to_json()
+        bodies, targets = prepared.test.bodies, prepared.test.targets
+        raw = run.score_answers_raw(bodies)
+        reported = (run.calibrate(raw), targets)
+        metrics["test"] = run.evaluate_answers(bodies, *reported).to_json()
     draw_figures(folder, run, None if reported is None else (raw, *reported))
     write_json(folder / METRICS, metrics)
-    write_card(folder, run.record, metrics)
-    write_json(folder / RECORD, run.record.__dict__)  # last: a folder with this file is a finished run
+    write_card(folder, run, metrics)
+    write_json(folder / RECORD, asdict(run.record))  # last: a folder with this file is a finished run
     shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
     return Fitted(run, folder, metrics, reported)
 
@@ -269,39 +256,64 @@ def _estimate(method: nn.Module, rows: Sequence[TrainingRow], bench: Bench, conf
 
     def score_some_dev() -> float:
         started = time.perf_counter()
-        score_prompts(method, dev[:size], size)
+        score_answers(method, dev[:size], size)
         return (time.perf_counter() - started) * len(dev) / len(dev[:size])
 
     return estimate(method, rows, config.train, score_some_dev)
 
 
-def _resolved(config: RunConfig, prepared: Prepared, task: Task, metric: str, folder: Path) -> RunConfig:
+def _resolved(config: RunConfig, prepared: Prepared, metric: str, folder: Path) -> RunConfig:
     """The settings with everything that was inferred filled in, so that they alone repeat the run."""
-    space = prepared.space
-    answers = replace(config.space, **fixed_settings(space))
-    return replace(
+    schema = prepared.schema
+    columns = tuple(dict.fromkeys(field.column for field in schema.fields))
+    resolved = replace(
         config,
-        task=task,
         out=str(folder),
-        data=replace(config.data, text=None, template=prepared.schema.template, target=prepared.schema.target),
-        director=replace(config.director, kind=director_kind(config, task, space)),
-        space=answers,
+        data=replace(
+            config.data, text=None, template=schema.template, target=columns[0] if len(columns) == 1 else columns
+        ),
         train=replace(config.train, metric=metric),
     )
+    if schema.kind == "multilabel":
+        labels = tuple(field.name for field in schema.fields)
+        return replace(resolved, task="multilabel", space=replace(config.space, labels=labels))
+    fields = {
+        field.name: FieldConfig(
+            field.task,
+            replace(own.space, **fixed_settings(space)),
+            director_kind(own, field.task, space),
+        )
+        for field, space in zip(schema.fields, prepared.spaces, strict=True)
+        for own in [config.of_field(field.name) if schema.kind == "record" else config]
+    }
+    if schema.kind == "record":
+        return replace(resolved, task="record", fields=fields)
+    only = next(iter(fields.values()))
+    return replace(resolved, task=only.task, space=only.space, director=replace(config.director, kind=only.director))
 
 
 def _training_rows(config: RunConfig, prepared: Prepared, encoded: EncodedRows) -> list[TrainingRow]:
     """One for each prompt; the windows of a long text share its weight."""
-    space, targets = prepared.space, prepared.train.targets
-    weights = row_weights(config.train.class_weights, space, targets, prepared.train.weights)
+    columns = prepared.train.targets
+    weights = row_weights(config.train.class_weights, prepared.spaces[0], columns[0], prepared.train.weights)
     windows = Counter(encoded.rows)
-    scale = len(encoded.prompts) / len(targets)  # the mean over prompts stays 1
+    scale = len(encoded.prompts) / len(prepared.train)  # the mean over prompts stays 1
     rows = []
     for number, (ids, row) in enumerate(zip(encoded.prompts, encoded.rows, strict=True)):
         # What cannot be listed is known by the row whose answer it is.
-        answer = row if isinstance(space, FreeNumber) else space.index(targets[row])
-        value = float(answer) if isinstance(space, LabelSet) else float(targets[row])
-        rows.append(TrainingRow(ids, answer, value, number, weights[row] / windows[row] * scale))
+        answers = tuple(
+            row if isinstance(space, FreeNumber) else space.index(targets[row])
+            for space, targets in zip(prepared.spaces, columns, strict=True)
+        )
+        values = tuple(
+            float(answer) if isinstance(space, LabelSet) else float(targets[row])
+            for answer, space, targets in zip(answers, prepared.spaces, columns, strict=True)
+        )
+        weight = weights[row] / windows[row] * scale
+        several = prepared.schema.kind != "single"
+        rows.append(
+            TrainingRow(ids, answers if several else answers[0], values if several else values[0], number, weight)
+        )
     return rows
 
 
@@ -327,20 +339,13 @@ def _total_steps(config: RunConfig, rows: int) -> int:
     return max(1, math.ceil(config.train.epochs * math.ceil(batches / config.train.accumulate)))
 
 
-def _data_record(prepared: Prepared) -> dict[str, Any]:
-    parts = {"train": prepared.train, "dev": prepared.dev, "test": prepared.test}
-    return {
-        name: {"source": part.source, "fingerprint": part.fingerprint, "rows": len(part)}
-        for name, part in parts.items()
-    }
-
-
-def _versions() -> dict[str, str]:
-    return {"predgen": __version__, **{name: version(name) for name in ("torch", "transformers", "peft", "tokenizers")}}
-
-
-def _save(run: Run, folder: Path, peft: PeftMethod) -> None:
+def _save(run: Run | RecordRun, folder: Path, peft: PeftMethod) -> None:
     peft.save(run.method.writer.lm, folder, run.record.config["model"]["name"])  # type: ignore[union-attr]
     save_director(run.method, folder)
-    run.tokenizer.save_pretrained(folder)
-    write_json(folder / HELD_OUT, {name: errors.to_json() for name, errors in run.conformal.items()})
+    one = next(iter(run.parts.values()))
+    one.tokenizer.save_pretrained(folder)
+    held_out = {
+        name: {decision: errors.to_json() for decision, errors in part.conformal.items()}
+        for name, part in run.parts.items()
+    }
+    write_json(folder / HELD_OUT, held_out if isinstance(run, RecordRun) else held_out[run.record.target])

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 
 from predgen.answers.infer import infer_space
 from predgen.answers.spaces import Space
-from predgen.config import RunConfig
+from predgen.config import FieldConfig, RunConfig
 from predgen.data.checks import duplicates_across, strange_targets, unseen_labels
 from predgen.data.objects import RowsInMemory
-from predgen.data.schema import Schema, decide_schema, read_solutions, read_targets, read_weights
+from predgen.data.schema import NO, YES, Schema, decide_schema, read_fields, read_solutions, read_weights
 from predgen.data.sources import read_table
 from predgen.data.splits import sample_rows, split_rows
 from predgen.data.templates import render
+from predgen.decoding.slots import YES_OR_NO
 from predgen.errors import ConfigError
 from predgen.evaluation import Targets
 
@@ -26,16 +27,16 @@ class Examples:
 
     Args:
         bodies: What the prompt shows of each row.
-        targets: Labels, or numbers.
+        targets: Of each field labels, or numbers.
         numbers: Each row's position in its source.
         source: Where the rows came from.
         fingerprint: Of that source.
         weights: What each row should count in training, where a column says so.
-        solutions: What each row works out before its number, where the targets do.
+        solutions: What each row works out before its number, where a single answer's targets do.
     """
 
     bodies: list[str]
-    targets: Targets
+    targets: tuple[Targets, ...]
     numbers: list[int]
     source: str
     fingerprint: str
@@ -48,10 +49,10 @@ class Examples:
 
 @dataclass(frozen=True)
 class Prepared:
-    """All rows of a run, and what was decided about them."""
+    """All rows of a run, and what was decided about them; one space a field of the schema."""
 
     schema: Schema
-    space: Space
+    spaces: tuple[Space, ...]
     train: Examples
     dev: Examples
     test: Examples
@@ -102,14 +103,15 @@ def prepare(config: RunConfig, say: Say, given: GivenRows | None = None) -> Prep
     schema = decide_schema(table, config)
     for reason in schema.reasons:
         say(reason)
-    targets = read_targets(rows, schema.target, schema.task, schema.marker)
-    solutions = None if schema.marker is None else read_solutions(rows, schema.target, schema.marker)
-    space, reason = infer_space(targets, schema.task, config.space, schema.marker)
-    say(reason)
+    targets = read_fields(rows, schema.fields)
+    marker = schema.fields[0].marker
+    solutions = None if marker is None else read_solutions(rows, schema.fields[0].column, marker)
+    spaces = _infer_spaces(schema, targets, config, say)
 
     weights = read_weights(rows, schema.weight) if schema.weight is not None else None
+    by_class = schema.kind == "single" and schema.fields[0].task == "classification"
     split = split_rows(
-        [str(target) for target in targets] if schema.task == "classification" else None,
+        [str(target) for target in targets[0]] if by_class else None,
         len(rows),
         config.data.train_size,
         config.data.dev_size if dev is None else 0,
@@ -120,7 +122,7 @@ def prepare(config: RunConfig, say: Say, given: GivenRows | None = None) -> Prep
     def part(chosen: Sequence[int]) -> Examples:
         return Examples(
             bodies=[render(schema.template, rows[position], kept[position]) for position in chosen],
-            targets=[targets[position] for position in chosen],  # type: ignore[arg-type]  # all labels, or all numbers
+            targets=tuple(_chosen(column, chosen) for column in targets),
             numbers=[kept[position] for position in chosen],
             source=table.name,
             fingerprint=table.fingerprint,
@@ -130,7 +132,7 @@ def prepare(config: RunConfig, say: Say, given: GivenRows | None = None) -> Prep
 
     prepared = Prepared(
         schema=schema,
-        space=space,
+        spaces=spaces,
         train=part(split.train),
         dev=part(split.dev) if dev is None else _read_examples(dev, schema),
         test=part(split.test) if test is None else _read_examples(test, schema),
@@ -149,17 +151,42 @@ def prepare(config: RunConfig, say: Say, given: GivenRows | None = None) -> Prep
     return prepared
 
 
+def _chosen(column: Targets, rows: Sequence[int]) -> Targets:
+    # All labels, or all numbers, which a list of either does not say.
+    return [column[row] for row in rows]  # type: ignore[return-value]
+
+
+def _infer_spaces(schema: Schema, targets: Sequence[Targets], config: RunConfig, say: Say) -> tuple[Space, ...]:
+    """Each field's answers, said aloud."""
+    if schema.kind == "multilabel":
+        counts = ", ".join(
+            f"{field.name!r} ×{sum(target == YES for target in column)}"
+            for field, column in zip(schema.fields, targets, strict=True)
+        )
+        say(f"Answers: any of {len(schema.fields)} labels ({counts}), a {YES} or {NO} for each.")
+        return tuple(YES_OR_NO for _ in schema.fields)
+    spaces = []
+    for field, column in zip(schema.fields, targets, strict=True):
+        settings = config.fields.get(field.name, FieldConfig()).space if schema.kind == "record" else config.space
+        space, reason = infer_space(column, field.task, settings, field.marker)
+        say(reason if schema.kind == "single" else f"{field.name!r}: {reason[0].lower()}{reason[1:]}")
+        spaces.append(space)
+    return tuple(spaces)
+
+
 def _look_over(prepared: Prepared, say: Say) -> None:
     parts = {"training": prepared.train, "dev": prepared.dev, "test": prepared.test}
     for name, part in list(parts.items())[1:]:
         if not len(part):
             continue
-        if line := strange_targets(prepared.space, part.targets, part.numbers, name):
-            say(line)
-        if prepared.schema.task == "classification":
-            trained, other = ([str(target) for target in each.targets] for each in (prepared.train, part))
-            if line := unseen_labels(trained, other, name):
-                say(line)
+        for number, (field, space) in enumerate(zip(prepared.schema.fields, prepared.spaces, strict=True)):
+            of_field = "" if prepared.schema.kind == "single" else f"{field.name!r}: "
+            if line := strange_targets(space, part.targets[number], part.numbers, name):
+                say(of_field + line)
+            if field.task == "classification" and field.label is None:
+                trained, other = ([str(target) for target in each.targets[number]] for each in (prepared.train, part))
+                if line := unseen_labels(trained, other, name):
+                    say(of_field + line)
     for line in duplicates_across({name: (part.bodies, part.numbers) for name, part in parts.items()}):
         say(line)
 
@@ -169,7 +196,7 @@ def _read_examples(source: str | RowsInMemory, schema: Schema) -> Examples:
     rows = table.good_rows
     return Examples(
         bodies=[render(schema.template, row, number) for number, row in enumerate(rows)],
-        targets=read_targets(rows, schema.target, schema.task, schema.marker),
+        targets=tuple(read_fields(rows, schema.fields)),
         numbers=list(range(len(rows))),
         source=table.name,
         fingerprint=table.fingerprint,

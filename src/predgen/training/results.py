@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from predgen.answers.spaces import LabelSet
+from predgen.base_run import BaseRun
 from predgen.decoding.decide import class_decisions, number_decisions
 from predgen.evaluation import Targets
 from predgen.figures import confusion_matrix, learning_curves, predicted_against_true, reliability
@@ -31,23 +34,34 @@ def splits_of(prepared: Prepared) -> dict[str, dict[str, Any]]:
     }
 
 
-def draw_figures(folder: Path, run: Run, reported: tuple[Scores, Scores, Targets] | None) -> None:
+def draw_figures(
+    folder: Path, run: BaseRun, reported: tuple[Sequence[Scores], Sequence[Scores], Sequence[Targets]] | None
+) -> None:
     """Learning curves; of the reported rows, the default decision against the truth and how reliable its claims are.
 
     Args:
-        folder: The run folder; the pictures go to its figures/.
+        folder: The run folder; the pictures go to its figures/, those of several fields to a folder each.
         run: The fitted run.
-        reported: Raw scores, calibrated scores and targets of rows that were neither trained nor selected on.
+        reported: Raw scores, calibrated scores and targets of rows that were neither trained nor selected on, one for
+            each answer.
     """
     pictures = folder / FIGURES
     pictures.mkdir(exist_ok=True)
     lines = (folder / LOG).read_text(encoding="utf-8").splitlines()
     learning_curves([json.loads(line) for line in lines], pictures / "learning_curves.png")
-    if reported is not None:
-        raw, scores, truth = reported
-        draw_decision(run, scores, truth, pictures)
-        kind = "confidence" if isinstance(run.space, LabelSet) else "interval level"
-        reliability(reliability_curves(run, raw, scores, truth), kind, pictures / "reliability.png")
+    if reported is None:
+        return
+    for place, (part, raw, scores, truth) in enumerate(zip(run.parts.values(), *reported, strict=True)):
+        # Fields are called as their users like; a folder's name may not hold everything.
+        into = (
+            pictures
+            if len(run.parts) == 1
+            else pictures / f"{place}-{re.sub(r'[^0-9A-Za-z_-]+', '-', part.record.target)}"
+        )
+        into.mkdir(exist_ok=True)
+        draw_decision(part, scores, truth, into)
+        kind = "confidence" if isinstance(part.space, LabelSet) else "interval level"
+        reliability(reliability_curves(part, raw, scores, truth), kind, into / "reliability.png")
 
 
 def draw_decision(run: Run, scores: Scores, truth: Targets, pictures: Path) -> Path:

@@ -30,6 +30,7 @@ FORMAT_VERSION = 3
 RECORD, CONFIG, SPLITS, METRICS, LOG = "predgen.json", "config.yaml", "splits.json", "metrics.json", "metrics.jsonl"
 DIRECTOR, CARD, FIGURES, CHECKPOINTS = "director.safetensors", "README.md", "figures", "checkpoints"
 HELD_OUT = "held_out.json"
+KIND = "kind"  # stands in predgen.json of a run that gives several answers; see `record_folder`
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,7 +122,23 @@ def read_record(folder: Path) -> RunRecord:
     """Reads ``predgen.json``.
 
     Raises:
-        RunFolderError: If the folder is missing, is not a run, is damaged, or is of a newer format.
+        RunFolderError: If the folder is missing, is not a run, is damaged, is of another format, or gives several
+            answers.
+    """
+    record = read_checked(folder)
+    if KIND in record:
+        names = ", ".join(repr(field["name"]) for field in record["fields"])
+        raise RunFolderError(
+            f"{folder} gives several answers: {names}.", "This asks for a run with one.", "Fit one for the field alone."
+        )
+    return RunRecord(**checked_fields(RunRecord, record, folder / RECORD))
+
+
+def read_checked(folder: Path) -> dict[str, Any]:
+    """What ``predgen.json`` holds, whatever the kind of run.
+
+    Raises:
+        RunFolderError: If the folder is missing, is not a run, is damaged, or is of another format.
     """
     if not folder.is_dir():
         raise RunFolderError(f"There is no run folder {folder}.", remedy="`predgen fit … --out RUN` makes one.")
@@ -141,11 +158,21 @@ def read_record(folder: Path) -> RunRecord:
             f"This predgen reads version {FORMAT_VERSION}.",
             "Use the predgen that wrote it, or fit again.",
         )
-    fields = {field.name for field in dataclasses.fields(RunRecord)}
+    checked: dict[str, Any] = record
+    return checked
+
+
+def checked_fields(kind: type, record: dict[str, Any], path: Path) -> dict[str, Any]:
+    """A mapping, once it has a dataclass's fields and no others.
+
+    Raises:
+        RunFolderError: If it has not.
+    """
+    fields = {field.name for field in dataclasses.fields(kind)}
     missing, unknown = sorted(fields - record.keys()), sorted(record.keys() - fields)
     if missing or unknown:
-        raise RunFolderError(f"{folder / RECORD} is damaged: missing {missing}, unknown {unknown}.")
-    return RunRecord(**record)
+        raise RunFolderError(f"{path} is damaged: missing {missing}, unknown {unknown}.")
+    return record
 
 
 def settings_to_continue(folder: Path) -> dict[str, Any]:
@@ -154,7 +181,7 @@ def settings_to_continue(folder: Path) -> dict[str, Any]:
     Raises:
         RunFolderError: If the folder is no finished run.
     """
-    settings = {key: value for key, value in read_record(folder).config.items() if key not in ("data", "out")}
+    settings = {key: value for key, value in read_checked(folder)["config"].items() if key not in ("data", "out")}
     train = {key: value for key, value in settings["train"].items() if key not in ("max_steps", "time_budget")}
     return {**settings, "train": train}
 

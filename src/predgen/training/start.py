@@ -11,10 +11,10 @@ from torch import Tensor, nn
 
 from predgen.config import RunConfig, config_from_dict
 from predgen.errors import ConfigError
+from predgen.loading import load
 from predgen.model.bases import check_sha256
 from predgen.model.scale import Scale, scale_kind
-from predgen.run import load
-from predgen.training.run_folder import read_record
+from predgen.training.run_folder import read_checked
 
 
 @dataclass(frozen=True)
@@ -23,11 +23,11 @@ class Start:
 
     Args:
         tensors: Parameters by name, as the method has them.
-        scale: Of the targets that a director or head was trained with.
+        scales: Of the targets that directors or heads were trained with; one for each answer.
     """
 
     tensors: Mapping[str, Tensor]
-    scale: Scale
+    scales: tuple[Scale, ...]
 
     def put_into(self, method: nn.Module) -> None:
         """Sets every parameter that learns.
@@ -58,7 +58,7 @@ def continued(config: RunConfig, start_from: Path, say: Callable[[str], None]) -
     Raises:
         ConfigError: If they are not; the message names each difference.
     """
-    before = config_from_dict(read_record(start_from).config, where=str(start_from))
+    before = config_from_dict(read_checked(start_from)["config"], where=str(start_from))
     differing = [
         f"{name}: {getattr(before, name)!r} → {getattr(config, name)!r}"
         for name in ("method", "model", "peft", "writer", "predictor", "prompt")
@@ -74,8 +74,15 @@ def continued(config: RunConfig, start_from: Path, say: Callable[[str], None]) -
         config,
         task=before.task,
         space=before.space,
+        fields=before.fields,
         director=before.director,
-        data=replace(config.data, text=None, template=before.data.template, target=before.data.target),
+        data=replace(
+            config.data,
+            text=None,
+            template=before.data.template,
+            target=before.data.target,
+            separator=before.data.separator,
+        ),
     )
 
 
@@ -93,4 +100,5 @@ def start_weights(start_from: Path, base_sha256: str, trust_remote_code: bool) -
     run = load(start_from, trust_remote_code=trust_remote_code)
     check_sha256(run.record.base["name"], base_sha256, run.record.base["sha256"])
     tensors = {name: parameter.detach().cpu() for name, parameter in run.method.named_parameters()}
-    return Start(tensors, Scale(run.record.mean, run.record.spread, scale_kind(run.space)))
+    scales = [Scale(part.record.mean, part.record.spread, scale_kind(part.space)) for part in run.parts.values()]
+    return Start(tensors, tuple(scales))

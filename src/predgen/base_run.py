@@ -1,0 +1,185 @@
+"""What every fitted run does with rows, whether it gives them one answer or several."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from predgen.data.objects import RowsInMemory, table_of
+from predgen.data.schema import TargetField
+from predgen.data.table import BadRow
+from predgen.data.templates import render, template_fields
+from predgen.decoding.options import PredictOptions
+from predgen.errors import DataError
+from predgen.evaluation import Evaluation, RecordEvaluation, Targets
+from predgen.model.outputs import Scores
+from predgen.prediction import Prediction
+from predgen.streaming import Row as Row
+from predgen.streaming import predict_in_windows
+
+if TYPE_CHECKING:
+    from predgen.run import Run
+
+Progress = Callable[[int], None]
+MetricOf = Callable[[NDArray[np.int64]], float]  # of any choice of the rows, repeats included
+DEFAULTS = PredictOptions()
+
+
+def silent(rows: int) -> None:
+    """Reports nothing."""
+
+
+class BaseRun(ABC):
+    """A fitted run."""
+
+    @property
+    @abstractmethod
+    def template(self) -> str:
+        """How a row becomes the prompt's body."""
+
+    @property
+    @abstractmethod
+    def targets(self) -> tuple[TargetField, ...]:
+        """What it predicts, and how the truth is read from rows; one for each answer."""
+
+    @property
+    @abstractmethod
+    def parts(self) -> Mapping[str, Run]:
+        """Target's name → a run of it alone, on the same weights; where there is one answer, the run itself."""
+
+    @abstractmethod
+    def score_answers_raw(self, bodies: Sequence[str], progress: Progress = silent) -> list[Scores]:
+        """Scores rendered rows, from their prompts alone, before the dev rows' calibration; one for each answer."""
+
+    @abstractmethod
+    def evaluate_answers(
+        self, bodies: Sequence[str], scores: Sequence[Scores], truth: Sequence[Targets]
+    ) -> Evaluation | RecordEvaluation:
+        """Scores against targets, under every decision.
+
+        Args:
+            bodies: N ≥ 1 rendered rows.
+            scores: Theirs, calibrated; one for each answer.
+            truth: Of each answer N targets, as `read_fields` gives them.
+        """
+
+    @property
+    @abstractmethod
+    def metric(self) -> str:
+        """What selected the run."""
+
+    @property
+    @abstractmethod
+    def method_name(self) -> str:
+        """How it was trained."""
+
+    @abstractmethod
+    def metric_over(self, scores: Sequence[Scores], truth: Sequence[Targets], metric: str) -> MetricOf:
+        """A metric under the default decision, as a function of which rows count.
+
+        Args:
+            scores: Of N rows, calibrated; one for each answer.
+            truth: Of each answer N targets.
+            metric: Its name.
+
+        Raises:
+            ConfigError: If it does not measure such answers.
+        """
+
+    def calibrate(self, raw: Sequence[Scores]) -> list[Scores]:
+        """What `score_answers_raw` gives, as the dev rows say it is to be read."""
+        return [
+            part.calibration.apply(scores, part.space) for part, scores in zip(self.parts.values(), raw, strict=True)
+        ]
+
+    @abstractmethod
+    def check(self, options: PredictOptions) -> None:
+        """Refuses what the run cannot give.
+
+        Raises:
+            ConfigError: The message says what it is.
+        """
+
+    @abstractmethod
+    def predict_bodies(
+        self, bodies: Sequence[str], rows: Sequence[int], options: PredictOptions, progress: Progress
+    ) -> Sequence[Prediction]:
+        """Rendered rows → predictions; `rows` are their input positions, and `options` are checked."""
+
+    def body(self, row: Row) -> str:
+        """A row as the prompt's body.
+
+        Args:
+            row: A mapping of columns; or a text, where the template has one field.
+
+        Raises:
+            DataError: If a column is missing, or all are empty.
+        """
+        if isinstance(row, str):
+            fields = template_fields(self.template)
+            if len(fields) != 1:
+                raise DataError(
+                    f"A single text was given, but this run's template reads {len(fields)} columns: {fields}.",
+                    remedy="Give a mapping of these columns.",
+                )
+            row = {fields[0]: row}
+        return render(self.template, row)
+
+    def predict(
+        self,
+        rows: Sequence[Row] | RowsInMemory,
+        options: PredictOptions = DEFAULTS,
+        progress: Progress = silent,
+    ) -> list[Prediction]:
+        """Predicts rows, under the run's default decision unless another is asked for.
+
+        Args:
+            rows: Texts, or mappings of the template's columns, or a DataFrame or Dataset that has them.
+            options: Another decision, thresholds, costs, other intervals, quantiles.
+            progress: Called with the number of rows done after each pass.
+
+        Returns:
+            One prediction a row, in order; a row that cannot be read gives a `RowError` and stops nothing.
+
+        Raises:
+            DataError: If `rows` is a single text.
+            ConfigError: If the run cannot give what is asked.
+        """
+        if isinstance(rows, str):
+            raise DataError("predict() was given one text.", "It takes a sequence of rows.", "Put it in a list.")
+        given = table_of(rows).good_rows if hasattr(rows, "columns") or hasattr(rows, "column_names") else rows
+        return [row for window in self.stream(given, options, progress=progress) for row in window]
+
+    def stream(
+        self,
+        rows: Iterable[Row | BadRow],
+        options: PredictOptions = DEFAULTS,
+        first: int = 0,
+        window: int = 1024,
+        progress: Progress = silent,
+    ) -> Iterator[list[Prediction]]:
+        """Predicts rows as they come, in constant memory.
+
+        Args:
+            rows: Texts, or mappings of the template's columns; what could not be read comes out as an error.
+            options: As `predict` takes them.
+            first: The position of the first row.
+            window: So many rows are sorted by length together.
+            progress: Called with the number of rows done after each pass.
+
+        Yields:
+            The predictions of each window, in order, one a row.
+
+        Raises:
+            ConfigError: If the run cannot give what is asked.
+        """
+        self.check(options)
+
+        def predict(bodies: list[str], numbers: list[int]) -> Sequence[Prediction]:
+            return self.predict_bodies(bodies, numbers, options, progress)
+
+        yield from predict_in_windows(rows, first, window, self.body, predict)

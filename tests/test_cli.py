@@ -231,3 +231,49 @@ def test_overwrite_replaces_a_run(shop: Path, tmp_path: Path) -> None:
         call(*arguments)
     call(*arguments, "--overwrite")
     assert json.loads((out / "predgen.json").read_text())["target"] == "rating"
+
+
+def test_several_answers_through_every_command(shop: Path, tmp_path: Path) -> None:
+    folder, out = tmp_path / "record", tmp_path / "record.jsonl"
+    result = call(
+        "fit", shop / "rows.csv", "--text", "text", "--target", "label", "--target", "rating",
+        "--model", shop / "base", "--out", folder, *FAST,
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    for words in (
+        "Targets: columns 'label', 'rating', as named.",
+        "'rating': answers:",
+        "Best on dev: skill",
+        "skill, the",
+    ):
+        assert words in result.output
+    call("predict", folder, shop / "rows.csv", "--out", out, "--top", "1", "--level", "0.5")
+    lines = [json.loads(line) for line in out.read_text().splitlines()]
+    assert [line["row"] for line in lines] == list(range(40))
+    assert lines[0]["prediction"].keys() == {"label", "rating"} == lines[0]["fields"].keys()
+    evaluated = call("evaluate", folder, shop / "rows.csv", "--json", tmp_path / "metrics.json")
+    assert "skill, the mean over fields" in evaluated.output and "rating" in evaluated.output
+    assert json.loads((tmp_path / "metrics.json").read_text())["kind"] == "record"
+    assert "record of 'label', 'rating' from '{text}'" in call("show", folder).output
+    compared = call("compare", folder, folder, shop / "rows.csv", "--resamples", "20", "--out", tmp_path / "compared")
+    assert compared.exit_code == 0 and "skill" in compared.output
+    with pytest.raises(PredgenError, match="one field's matter"):
+        call("predict", folder, shop / "rows.csv", "--out", tmp_path / "no.jsonl", "--threshold", "good=0.5")
+
+
+def test_any_number_of_labels_from_a_csv(shop: Path, tmp_path: Path) -> None:
+    data, out = tmp_path / "tags.csv", tmp_path / "tags.jsonl"
+    data.write_text(
+        "text,tags\n" + "".join(f"A {WORDS[n % 4]} film {n},{'|'.join(('good', 'film')[: n % 3])}\n" for n in range(40))
+    )
+    folder = tmp_path / "tags"
+    result = call(
+        "fit", data, "--set", "data.separator='|'", "--model", shop / "base", "--out", folder, *FAST,
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    assert "Task: multi-label, since data.separator is set." in result.output
+    assert "Answers: any of 2 labels ('film' ×13, 'good' ×26), a yes or no for each." in result.output
+    assert "micro_f1" in result.output and "constant: majority" in result.output
+    call("predict", folder, data, "--out", out, "--threshold", "film=0", "--threshold", "good=1")
+    assert json.loads(out.read_text().splitlines()[0])["prediction"] == ["film"]
+    assert "micro_f1" in call("evaluate", folder, data).output

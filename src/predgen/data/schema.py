@@ -274,9 +274,8 @@ def _fields(
     values = [row.get(column) for row in table.good_rows]
     listed, separated = any(map(is_list, values)), config.data.separator is not None
     if config.task == "multilabel" or (config.task == "auto" and (listed or separated)):
-        why = (
-            "as named" if config.task == "multilabel" else f"since the target {'holds lists' if listed else 'is split'}"
-        )
+        reason = "since the target holds lists" if listed else "since data.separator is set"
+        why = "as named" if config.task == "multilabel" else reason
         return "multilabel", _label_fields(table, column, config), [f"Task: multi-label, {why}."]
     if config.task == "record":
         raise DataError("task=record was asked for, with one target.", remedy="Name several with --target.")

@@ -324,6 +324,51 @@ def show(run: Annotated[str, typer.Argument(help="A run folder.")]) -> None:
 
 
 @app.command()
+def export(
+    run: Annotated[str, typer.Argument(help="A run folder.")],
+    out_folder: Annotated[str, typer.Option("--out", help="The folder to write; new, or empty.")],
+    merged: Annotated[
+        bool, typer.Option("--merged", help="A plain transformers model, the adapter merged into the base.")
+    ] = False,
+    trust_remote_code: TrustRemoteCode = False,
+) -> None:
+    """Take a run's writer out, for use without predgen: the adapter, or a whole model."""
+    from predgen.export import export as run_export
+
+    run_export(Path(run), Path(out_folder), merged, _say, trust_remote_code)
+
+
+@app.command(name="peft")
+def list_peft(
+    model: Annotated[str | None, typer.Option(help="Count what learns of this model, as for fit.")] = None,
+    rank: Annotated[int, typer.Option(min=1, help="peft.rank.")] = 8,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="Any peft setting: peft.rocoft.axis=columns. Repeatable.")
+    ] = None,
+    trust_remote_code: TrustRemoteCode = False,
+) -> None:
+    """List the PEFT methods: what each learns, and how much of a model that is."""
+    from predgen.config import load_config
+    from predgen.peft_methods.listing import listed
+
+    config = load_config(None, [f"peft.rank={rank}", *(set_ or [])]).peft
+    methods = listed(model, config, trust_remote_code)
+    counted = [] if model is None else [f"learns of {model}"]
+    table = Table("name", "in the place of W", *counted, "paper", "peft")
+    for one in methods:
+        number = [] if model is None else ["–" if one.parameters is None else f"{one.parameters:,}"]
+        table.add_row(one.method.name, escape(one.method.formula), *number, one.method.paper, one.method.library)
+    out.print(table)
+    for one in methods:
+        if one.problem:
+            _say(f"{one.method.name}: {one.problem}")
+    targets = config.target_modules if isinstance(config.target_modules, str) else ", ".join(config.target_modules)
+    _say(f"Rank {config.rank} on {targets}; directors and heads come on top. 'ours': import predgen.peft_methods first.")
+    if model is None:
+        _say("--model NAME adds how many parameters learn.")
+
+
+@app.command()
 def models() -> None:
     """List the base models that are known by name."""
     from predgen.model.bases import NAMED_BASES

@@ -128,6 +128,77 @@ class AdaLoraConfig:
 
 
 @dataclass(frozen=True, config=_STRICT)
+class RocoftConfig:
+    """What RoCoFT alone reads."""
+
+    axis: Literal["rows", "columns"] = "rows"  # of each target's weight
+    count: Positive | None = None  # how many, the first ones; None: peft.rank
+    chosen: tuple[Annotated[int, Field(ge=0)], ...] = ()  # these instead of the first
+    train_bias: bool = False  # the targets' biases too, as the authors' runs have it
+    train_norms: bool = False  # the weights and biases of all normalisations too, likewise
+
+
+@dataclass(frozen=True, config=_STRICT)
+class MeloraConfig:
+    """What MELoRA alone reads."""
+
+    minis: Positive = 2  # small LoRAs of rank peft.rank / minis, each on its own part of input and output
+
+
+@dataclass(frozen=True, config=_STRICT)
+class MosloraConfig:
+    """What MoSLoRA alone reads."""
+
+    mixer: Literal["kaiming", "orthogonal", "identity"] = "kaiming"  # what it starts as
+
+
+@dataclass(frozen=True, config=_STRICT)
+class PropulsionConfig:
+    """What Propulsion alone reads."""
+
+    degree: Positive = 15  # each output is scaled by z to this power; a step of z is magnified by it
+
+
+@dataclass(frozen=True, config=_STRICT)
+class PissaConfig:
+    """What PiSSA alone reads."""
+
+    iterations: Positive | None = None  # of a fast, approximate decomposition; None: the exact one
+
+
+@dataclass(frozen=True, config=_STRICT)
+class Ia3Config:
+    """What (IA)³ alone reads."""
+
+    # targets whose input is scaled, and not their output; None: those that peft knows for the architecture
+    feedforward: str | tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, config=_STRICT)
+class VeraConfig:
+    """What VeRA alone reads."""
+
+    start: Annotated[float, Field(gt=0.0)] = 0.1  # of the vector d
+    seed: int = 0  # of the two matrices that all layers share
+
+
+@dataclass(frozen=True, config=_STRICT)
+class PromptTuningConfig:
+    """What prompt tuning alone reads."""
+
+    tokens: Positive = 20  # virtual ones, in front of every prompt
+    start: Literal["vocabulary", "random"] = "vocabulary"  # as embeddings of tokens drawn at random, or as noise
+
+
+@dataclass(frozen=True, config=_STRICT)
+class QloraConfig:
+    """What QLoRA alone reads."""
+
+    kind: Literal["nf4", "fp4"] = "nf4"  # of the base's four-bit numbers
+    double: bool = True  # whether their scales are held in fewer bits too
+
+
+@dataclass(frozen=True, config=_STRICT)
 class PeftConfig:
     """How the writer is adapted."""
 
@@ -137,6 +208,15 @@ class PeftConfig:
     dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
     target_modules: str | tuple[str, ...] = "all-linear"  # as in peft: names, a pattern, or "all-linear"
     adalora: AdaLoraConfig = dataclasses.field(default_factory=AdaLoraConfig)
+    rocoft: RocoftConfig = dataclasses.field(default_factory=RocoftConfig)
+    melora: MeloraConfig = dataclasses.field(default_factory=MeloraConfig)
+    moslora: MosloraConfig = dataclasses.field(default_factory=MosloraConfig)
+    propulsion: PropulsionConfig = dataclasses.field(default_factory=PropulsionConfig)
+    pissa: PissaConfig = dataclasses.field(default_factory=PissaConfig)
+    ia3: Ia3Config = dataclasses.field(default_factory=Ia3Config)
+    vera: VeraConfig = dataclasses.field(default_factory=VeraConfig)
+    prompt_tuning: PromptTuningConfig = dataclasses.field(default_factory=PromptTuningConfig)
+    qlora: QloraConfig = dataclasses.field(default_factory=QloraConfig)
 
 
 @dataclass(frozen=True, config=_STRICT)

@@ -123,7 +123,14 @@ def _put_together(folder: Path, records: list[RunRecord], names: list[str] | Non
         if peft.whole:
             base = load_base(str(folder), None, trust_remote_code)
         else:
-            base = load_base(config.model.name, config.model.revision, trust_remote_code, precision=precision)
+            peft.check(config.peft)
+            base = load_base(
+                config.model.name,
+                config.model.revision,
+                trust_remote_code,
+                precision=precision,
+                four_bit=config.peft.qlora if peft.quantised else None,
+            )
             check_base(base, record.base["sha256"])
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         lm = peft.load(base.model, folder)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from predgen.config import Precision
+from predgen.config import Precision, QloraConfig
 from predgen.downloads import cache_folder, fetch_package, publish, sha256_of
 from predgen.errors import DownloadError, ModelError, RunFolderError, nearest
 
@@ -92,6 +92,7 @@ def load_base(
     trust_remote_code: bool = False,
     say: Say = lambda line: None,
     precision: Precision = "fp32",
+    four_bit: QloraConfig | None = None,
 ) -> Base:
     """Loads a base model.
 
@@ -101,28 +102,60 @@ def load_base(
         trust_remote_code: Whether code that comes with the model may run.
         say: Told when a first use takes long.
         precision: What its weights are loaded as.
+        four_bit: How its linear layers are held in four bits, if they are.
 
     Raises:
         ModelError: If it cannot be found or loaded, is no causal LM, or has no safetensors weights.
         DownloadError: If a named base cannot be fetched.
     """
-    if Path(name).expanduser().exists():
-        folder, sha256, licence = Path(name).expanduser(), None, ""
-        _check_folder(folder)
-    elif name in NAMED_BASES:
-        known = NAMED_BASES[name]
-        folder, sha256, licence = _converted(known, say), known.member_sha256, known.licence
-    elif re.fullmatch(r"[\w.-]+/[\w.-]+", name):
-        folder, sha256, licence = _from_hub(name, revision), None, ""
-        _check_folder(folder)
-    else:
-        raise ModelError(
-            f"There is no folder {name}, and no base model of that name:",
-            nearest(name, NAMED_BASES),
-            "A hub id (owner/name) or a local path will do as well.",
-        )
-    model, tokenizer = _load(folder, name, trust_remote_code, precision)
+    folder, sha256, licence = _locate(name, revision, say)
+    model, tokenizer = _load(folder, name, trust_remote_code, precision, four_bit)
     return Base(model, tokenizer, name, sha256 or fingerprint(folder), licence)
+
+
+def skeleton(name: str, revision: str | None = None, trust_remote_code: bool = False) -> PreTrainedModel:
+    """A base's layers without their weights: enough to count with.
+
+    Args:
+        name: As `load_base` takes it.
+        revision: Of a hub id.
+        trust_remote_code: Whether code that comes with the model may run.
+
+    Raises:
+        ModelError: If it cannot be found.
+        DownloadError: If a named base cannot be fetched.
+    """
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    folder, _, _ = _locate(name, revision, lambda line: None)
+    try:
+        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=trust_remote_code)
+        with torch.device("meta"):
+            model: PreTrainedModel = AutoModelForCausalLM.from_config(config, trust_remote_code=trust_remote_code)
+    except (ValueError, OSError, KeyError, ImportError) as problem:
+        raise ModelError(f"{name} is no causal language model: {str(problem).strip().splitlines()[0]}") from problem
+    return model
+
+
+def _locate(name: str, revision: str | None, say: Say) -> tuple[Path, str | None, str]:
+    """Where a base's files are, its SHA-256 where that is known, and its licence."""
+    folder = Path(name).expanduser()
+    if folder.exists():
+        _check_folder(folder)
+        return folder, None, ""
+    if name in NAMED_BASES:
+        known = NAMED_BASES[name]
+        return _converted(known, say), known.member_sha256, known.licence
+    if re.fullmatch(r"[\w.-]+/[\w.-]+", name):
+        folder = _from_hub(name, revision)
+        _check_folder(folder)
+        return folder, None, ""
+    raise ModelError(
+        f"There is no folder {name}, and no base model of that name:",
+        nearest(name, NAMED_BASES),
+        "A hub id (owner/name) or a local path will do as well.",
+    )
 
 
 def check_base(base: Base, expected_sha256: str) -> None:
@@ -199,7 +232,7 @@ def _from_hub(name: str, revision: str | None) -> Path:
 
 
 def _load(
-    folder: Path, name: str, trust_remote_code: bool, precision: Precision
+    folder: Path, name: str, trust_remote_code: bool, precision: Precision, four_bit: QloraConfig | None
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     import torch
     from safetensors import SafetensorError
@@ -209,6 +242,15 @@ def _load(
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": trust_remote_code}
     dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+    if four_bit is not None:
+        from transformers import BitsAndBytesConfig
+
+        options["quantization_config"] = BitsAndBytesConfig(
+            load_in_4bit=True,
+            bnb_4bit_quant_type=four_bit.kind,
+            bnb_4bit_use_double_quant=four_bit.double,
+            bnb_4bit_compute_dtype=dtype,
+        )
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, **options)
         model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, use_safetensors=True, **options)

@@ -23,17 +23,17 @@ class RereadingWriter(Writer):
     Loss and gradients are the same; the prompt is read once more, and less is kept in memory.
     """
 
-    def prefill(self, prompt_ids: Tensor, prompt_mask: Tensor, all_logits: bool = False) -> Prefix:
-        """As `Writer.prefill`; in training nothing is read yet, since each later pass reads the prompt itself."""
+    def _fill(self, prompt_ids: Tensor, prompt_mask: Tensor, all_logits: bool = False) -> Prefix:
+        """As `Writer._fill`; in training nothing is read yet, since each later pass reads the prompt itself."""
         if not self.training:
-            return super().prefill(prompt_ids, prompt_mask, all_logits)
+            return super()._fill(prompt_ids, prompt_mask, all_logits)
         unread = torch.zeros(prompt_ids.shape[0], 0, device=prompt_ids.device)
         return Prefix((), (), prompt_ids, prompt_mask, unread, unread[:, :, None] if all_logits else None)
 
     def to_sample_from(self, prefix: Prefix) -> Prefix:
         """Reads the prompt for the history that will be written behind it, without a gradient."""
         with torch.no_grad():
-            return self.prefill(prefix.ids, prefix.mask)
+            return self._fill(prefix.ids, prefix.mask)
 
     def extend(self, prefix: Prefix, ids: Tensor, mask: Tensor) -> Written:
         """As `Writer.extend`."""
@@ -93,10 +93,10 @@ class PathwiseWriter(RereadingWriter):
         inner: Any = self.lm.get_base_model() if hasattr(self.lm, "get_base_model") else self.lm
         self._takes_positions = "position_ids" in inspect.signature(inner.forward).parameters
 
-    def prefill(self, prompt_ids: Tensor, prompt_mask: Tensor, all_logits: bool = False) -> Prefix:
-        """As `Writer.prefill`, with nothing cached."""
+    def _fill(self, prompt_ids: Tensor, prompt_mask: Tensor, all_logits: bool = False) -> Prefix:
+        """As `Writer._fill`, with nothing cached."""
         if self.training:
-            return super().prefill(prompt_ids, prompt_mask, all_logits)
+            return super()._fill(prompt_ids, prompt_mask, all_logits)
         output = self.lm(input_ids=prompt_ids, attention_mask=prompt_mask, use_cache=False, **self._places(prompt_mask))
         return Prefix((), (), prompt_ids, prompt_mask, output.logits[:, -1], output.logits if all_logits else None)
 
@@ -122,10 +122,12 @@ class PathwiseWriter(RereadingWriter):
 
     def read(self, prompt_ids: Tensor, prompt_mask: Tensor) -> Tensor:
         """As `Writer.read`."""
+        width = prompt_ids.shape[1]
+        prompt_ids, prompt_mask = self.in_full(prompt_ids, prompt_mask)
         states: Tensor = self.lm.get_decoder()(
             input_ids=prompt_ids, attention_mask=prompt_mask, use_cache=False, **self._places(prompt_mask)
         ).last_hidden_state
-        return states
+        return states[:, -width:]
 
     def _places(self, mask: Tensor) -> dict[str, Tensor]:
         return super()._places(mask) if self._takes_positions else {}

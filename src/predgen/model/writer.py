@@ -90,6 +90,7 @@ class Writer(nn.Module):
         super().__init__()
         # peft's wrapper passes everything on to the model inside, which its type does not say.
         self.lm: Any = lm
+        self._virtual: Tensor | None = getattr(lm, "virtual_ids", None)
         self.windows = layer_windows(self.lm.config.get_text_config())
 
     @property
@@ -110,6 +111,10 @@ class Writer(nn.Module):
             prompt_mask: (B, P), 1 on real tokens.
             all_logits: Whether the logits of all columns are kept; large, and only of use to a loss over the prompt.
         """
+        return self._fill(*self.in_full(prompt_ids, prompt_mask), all_logits)
+
+    def _fill(self, prompt_ids: Tensor, prompt_mask: Tensor, all_logits: bool = False) -> Prefix:
+        """As `prefill`, of prompts that are in full already."""
         output = self.lm(
             input_ids=prompt_ids,
             attention_mask=prompt_mask,
@@ -171,6 +176,8 @@ class Writer(nn.Module):
 
     def read(self, prompt_ids: Tensor, prompt_mask: Tensor) -> Tensor:
         """The last hidden states of prompts, (B, P, d), without the vocabulary projection."""
+        width = prompt_ids.shape[1]
+        prompt_ids, prompt_mask = self.in_full(prompt_ids, prompt_mask)
         decoder = self.lm.get_decoder()
         output = decoder(
             input_ids=prompt_ids,
@@ -179,7 +186,31 @@ class Writer(nn.Module):
             use_cache=False,
         )
         states: Tensor = output.last_hidden_state
-        return states
+        return states[:, -width:]
+
+    def in_full(self, prompt_ids: Tensor, prompt_mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Prompts with the virtual tokens that a PEFT method puts in front of them, if it does.
+
+        Args:
+            prompt_ids: (B, P), left-padded.
+            prompt_mask: (B, P).
+
+        Returns:
+            Ids and mask, (B, n + P): each row's virtual tokens stand right before its first real one, so that rows stay
+            left-padded, and no window is longer for a row that is padded.
+        """
+        if self._virtual is None:
+            return prompt_ids, prompt_mask
+        virtual = self._virtual.to(prompt_ids.device)
+        count, rows = virtual.shape[0], prompt_ids.shape[0]
+        padding = prompt_ids.shape[1] - prompt_mask.sum(dim=1)
+        place = torch.arange(count + prompt_ids.shape[1], device=prompt_ids.device)[None] - padding[:, None]
+        inside = (place >= 0) & (place < count)
+        nothing = prompt_ids.new_zeros(rows, count)
+        ids = torch.cat([nothing, prompt_ids], dim=1)
+        mask = torch.cat([nothing.to(prompt_mask.dtype), prompt_mask], dim=1)
+        ids = torch.where(inside, virtual[place.clamp(0, count - 1)], ids)
+        return ids, mask.masked_fill(inside, 1)
 
 
 def context_length(lm: PreTrainedModel, windows_branch: bool) -> int:

@@ -53,7 +53,9 @@ class WriterLoss:
         if not self.reads_prompt or written.prompt_logits is None:
             return WriterLosses(masked_mean(tokens, history.target_mask), tokens)
         # The first real token has nothing before it that could predict it, and padding predicts nothing.
-        prompt = token_losses(written.prompt_logits[:, :-1], prefix.ids[:, 1:])
-        counted = (prefix.mask[:, :-1] * prefix.mask[:, 1:]).bool()
+        shown, last = prefix.ids[:, 1:], written.prompt_logits.shape[-1] - 1
+        prompt = token_losses(written.prompt_logits[:, :-1], shown.clamp(max=last))
+        # Virtual tokens have ids beyond the vocabulary: they are no text, and nothing is to predict them.
+        counted = (prefix.mask[:, :-1] * prefix.mask[:, 1:]).bool() & (shown <= last)
         both = torch.cat([prompt, tokens], dim=1)
         return WriterLosses(masked_mean(both, torch.cat([counted, history.target_mask], dim=1)), tokens)

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from predgen.config import PeftConfig
 from predgen.errors import ConfigError
-from predgen.peft_methods.adapter import load_adapter, put_in, save_adapter, target_modules
+from predgen.peft_methods.adapter import check_rank, load_adapter, put_in, save_adapter, target_modules, targets_of
 from predgen.peft_methods.method import PeftMethod
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def build(model: PreTrainedModel, config: PeftConfig, total_steps: int) -> PeftM
     Raises:
         ConfigError: If the target modules are not in the model, or the run is too short to allocate.
     """
-    import peft  # here, since it loads torch
+    import peft
 
     own = config.adalora
     first, last = int(own.warmup * total_steps), int(own.cooldown * total_steps)
@@ -53,6 +53,7 @@ def build(model: PreTrainedModel, config: PeftConfig, total_steps: int) -> PeftM
             f"peft.adalora.init_rank={initial} leaves nothing to thin out to peft.rank={config.rank}.",
             "It must be above the rank.",
         )
+    check_rank(targets_of(model, config, "adalora"), initial, "peft.adalora.init_rank")
     adalora = peft.AdaLoraConfig(
         task_type="CAUSAL_LM",
         init_r=initial,
@@ -131,10 +132,12 @@ def _config(lm: Any) -> Any:
 
 ADALORA = PeftMethod(
     "adalora",
-    "W + (α/r)·P·Λ·Q, ranks allocated by importance (Zhang et al. 2023)",
-    build,
-    save,
-    load_adapter,
+    "W + (α/r)·P·Λ·Q, ranks by importance",
+    "Zhang et al. 2023",
+    "AdaLoraConfig",
+    build=build,
+    save=save,
+    load=load_adapter,
     penalty=penalty,
     after_step=after_step,
     state=state,

@@ -5,7 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from predgen.config import PeftConfig
-from predgen.peft_methods.adapter import load_adapter, put_in, save_adapter
+from predgen.peft_methods.adapter import (
+    check_rank,
+    is_plain_or_embedding,
+    load_adapter,
+    put_in,
+    save_adapter,
+    targets_of,
+)
 from predgen.peft_methods.lora import lora_config
 from predgen.peft_methods.method import PeftMethod
 
@@ -25,15 +32,18 @@ def build(model: PreTrainedModel, config: PeftConfig, total_steps: int) -> PeftM
         total_steps: Not needed.
 
     Raises:
-        ConfigError: If the target modules are not in the model.
+        ConfigError: As for LoRA.
     """
+    check_rank(targets_of(model, config, "dora", is_plain_or_embedding), config.rank)
     return put_in(model, lora_config(config, use_dora=True))
 
 
 DORA = PeftMethod(
     "dora",
-    "m · (W + (α/r)·B·A) / ‖W + (α/r)·B·A‖, magnitude apart (Liu et al. 2024)",
-    build,
-    save_adapter,
-    load_adapter,
+    "m·(W + (α/r)·B·A) / ‖W + (α/r)·B·A‖",
+    "Liu et al. 2024",
+    "LoraConfig(use_dora)",
+    build=build,
+    save=save_adapter,
+    load=load_adapter,
 )

@@ -34,4 +34,4 @@ def load(base: PreTrainedModel, folder: Path) -> PreTrainedModel:
     return base
 
 
-FULL = PeftMethod("full", "W, every weight of it", build, save, load, whole=True)
+FULL = PeftMethod("full", "W, every weight", "", "none", build=build, save=save, load=load, whole=True, merge=None)

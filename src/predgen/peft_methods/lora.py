@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from predgen.config import PeftConfig
-from predgen.peft_methods.adapter import load_adapter, put_in, save_adapter, target_modules
+from predgen.peft_methods.adapter import (
+    check_rank,
+    is_plain_or_embedding,
+    load_adapter,
+    put_in,
+    save_adapter,
+    target_modules,
+    targets_of,
+)
 from predgen.peft_methods.method import PeftMethod
 
 if TYPE_CHECKING:
@@ -22,14 +30,15 @@ def build(model: PreTrainedModel, config: PeftConfig, total_steps: int) -> PeftM
         total_steps: Not needed.
 
     Raises:
-        ConfigError: If the target modules are not in the model.
+        ConfigError: If the target modules are not in the model, or the rank is more than one of them can have.
     """
+    check_rank(targets_of(model, config, "lora", is_plain_or_embedding), config.rank)
     return put_in(model, lora_config(config))
 
 
-def lora_config(config: PeftConfig, use_dora: bool = False) -> LoraConfig:
-    """The settings in peft's own form; DoRA is a switch of it."""
-    import peft  # here, since it loads torch
+def lora_config(config: PeftConfig, **switches: Any) -> LoraConfig:
+    """The settings in peft's own form; DoRA and others are switches of it."""
+    import peft
 
     return peft.LoraConfig(
         task_type="CAUSAL_LM",
@@ -37,8 +46,10 @@ def lora_config(config: PeftConfig, use_dora: bool = False) -> LoraConfig:
         lora_alpha=config.alpha,  # type: ignore[arg-type]  # peft divides it by r, whole or not
         lora_dropout=config.dropout,
         target_modules=target_modules(config),
-        use_dora=use_dora,
+        **switches,
     )
 
 
-LORA = PeftMethod("lora", "W + (α/r)·B·A, low rank (Hu et al. 2021)", build, save_adapter, load_adapter)
+LORA = PeftMethod(
+    "lora", "W + (α/r)·B·A", "Hu et al. 2021", "LoraConfig", build=build, save=save_adapter, load=load_adapter
+)

@@ -82,7 +82,8 @@ def set_up_bench(config: RunConfig, prepared: Prepared, say: Say, trust_remote_c
             f"Answers take up to {depth} tokens, and sampling.mode={config.sampling.mode} writes them one by one "
             "in every step; sampling.mode=parallel takes two passes instead."
         )
-    context = context_length(base.model, windows_branch(base.model)) - longest - 1
+    virtual = peft_method(config.peft.method).virtual_tokens(config.peft)
+    context = context_length(base.model, windows_branch(base.model)) - longest - 1 - virtual
     encoder = PromptEncoder(
         base.tokenizer, prompt.cue, min(prompt.max_tokens or context, context), prompt.long, prompt.chat
     )
@@ -100,8 +101,10 @@ def set_up_bench(config: RunConfig, prepared: Prepared, say: Say, trust_remote_c
 def load_base_for(config: RunConfig, say: Say, trust_remote_code: bool) -> Base:
     """The base that the settings name, in the precision that suits how it is adapted."""
     # Weights that learn stay in float32; a frozen base is held as the passes want it.
-    precision = "fp32" if peft_method(config.peft.method).whole else config.train.precision
-    return load_base(config.model.name, config.model.revision, trust_remote_code, say, precision)
+    peft = peft_method(config.peft.method)
+    precision = "fp32" if peft.whole else config.train.precision
+    four_bit = config.peft.qlora if peft.quantised else None
+    return load_base(config.model.name, config.model.revision, trust_remote_code, say, precision, four_bit)
 
 
 def _with_solutions(prepared: Prepared, tokenizer: PreTrainedTokenizerBase, behind: str) -> Space:

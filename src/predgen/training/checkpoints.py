@@ -164,12 +164,18 @@ def optimizer_parts(state: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[s
 
 
 def optimizer_state(tensors: Mapping[str, Tensor], rest: Mapping[str, Any]) -> dict[str, Any]:
-    """What `optimizer_parts` took apart."""
-    state: dict[int, dict[str, Any]] = {int(parameter): dict(values) for parameter, values in rest["state"].items()}
+    """What `optimizer_parts` took apart. Most optimizers number their parameters; peft's for LoRA-FA names them."""
+    state: dict[int | str, dict[str, Any]] = {}
+    for parameter, values in rest["state"].items():
+        state[_number(parameter)] = dict(values)
     for key, tensor in tensors.items():
-        parameter, _, name = key.partition(".")
-        state.setdefault(int(parameter), {})[name] = tensor
+        parameter, _, name = key.rpartition(".")
+        state.setdefault(_number(parameter), {})[name] = tensor
     return {"state": state, "param_groups": [dict(group) for group in rest["groups"]]}
+
+
+def _number(parameter: str) -> int | str:
+    return int(parameter) if parameter.isdigit() else parameter
 
 
 def random_state() -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -125,6 +125,7 @@ def fit(
     """
     check_names(config)
     peft = peft_method(config.peft.method)
+    peft.check(config.peft)
     check_trackers(config.train.report_to)
     if config.train.precision == "fp16" and not torch.cuda.is_available():
         raise ConfigError("train.precision=fp16 needs a GPU.", "On a CPU bf16 takes as little memory.")

@@ -14,6 +14,7 @@ from predgen.errors import ConfigError
 from predgen.loading import load
 from predgen.model.bases import check_sha256
 from predgen.model.scale import Scale, scale_kind
+from predgen.peft_methods import peft_method
 from predgen.training.run_folder import read_checked
 
 
@@ -30,16 +31,17 @@ class Start:
     scales: tuple[Scale, ...]
 
     def put_into(self, method: nn.Module) -> None:
-        """Sets every parameter that learns.
+        """Sets every parameter that learns, and those that stay but belong to what was learned, as LoRA-FA's A.
 
         Raises:
             ConfigError: If the settings build another method than the one that was saved.
         """
         with torch.no_grad():
             for name, parameter in method.named_parameters():
-                if not parameter.requires_grad:
+                fits = name in self.tensors and self.tensors[name].shape == parameter.shape
+                if not parameter.requires_grad and not fits:
                     continue
-                if name not in self.tensors or self.tensors[name].shape != parameter.shape:
+                if not fits:
                     raise ConfigError(
                         f"The run to start from has no parameter {name} of the shape {tuple(parameter.shape)}.",
                         "Method, director, pooling and peft settings must be the run's own.",
@@ -68,6 +70,12 @@ def continued(config: RunConfig, start_from: Path, say: Callable[[str], None]) -
         raise ConfigError(
             f"These settings are not those of {start_from}:\n  " + "\n  ".join(differing) + "\n",
             "A run that goes on keeps them.",
+        )
+    if not peft_method(before.peft.method).goes_on:
+        raise ConfigError(
+            f"{start_from} was adapted by {before.peft.method}, whose saved form is not what it was trained as.",
+            "It cannot be trained further.",
+            "Fit on the old and new rows together.",
         )
     say(f"Starting from the weights of {start_from}; the answers stay its own.")
     return replace(

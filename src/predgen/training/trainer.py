@@ -78,7 +78,7 @@ class PredGenTrainer(Trainer):
         callbacks: Sequence[TrainerCallback],
     ) -> None:
         self._evaluate_dev, self._metric, self._peft = evaluate_dev, metric, peft
-        self._patience = config.patience
+        self._patience, self._config = config.patience, config
         self._window: list[StepOutput] = []
         self._window_rows, self._window_start = 0, time.monotonic()
         self.dev_results: dict[int, DevResult] = {}
@@ -96,6 +96,14 @@ class PredGenTrainer(Trainer):
             self.remove_callback(default)
         if config.patience is not None:
             self.add_callback(EarlyStoppingCallback(config.patience))
+
+    def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
+        """AdamW, or what the PEFT method has in its place."""
+        if self._peft.optimizer is None:
+            return super().create_optimizer(model)
+        if self.optimizer is None:
+            self.optimizer = self._peft.optimizer(self.accelerator.unwrap_model(self.model), self._config)
+        return self.optimizer
 
     def compute_loss(
         self,
@@ -236,6 +244,9 @@ class PredGenTrainer(Trainer):
             return
         folder, optimizer = Path(checkpoint), cast(Any, self.optimizer)
         tensors, rest = read_tensors(folder, _OPTIMIZER), read_values(folder, _OPTIMIZER_REST)
+        device = next(self.model.parameters()).device  # type: ignore[union-attr]
+        # An optimizer that names its parameters does not know where they are.
+        tensors = {name: tensor.to(device) if tensor.dim() else tensor for name, tensor in tensors.items()}
         optimizer.load_state_dict(optimizer_state(tensors, rest))
         self.lr_scheduler.load_state_dict(read_values(folder, _SCHEDULE))  # type: ignore[union-attr]
 

@@ -363,7 +363,9 @@ def list_peft(
         if one.problem:
             _say(f"{one.method.name}: {one.problem}")
     targets = config.target_modules if isinstance(config.target_modules, str) else ", ".join(config.target_modules)
-    _say(f"Rank {config.rank} on {targets}; directors and heads come on top. 'ours': import predgen.peft_methods first.")
+    _say(
+        f"Rank {config.rank} on {targets}; directors and heads come on top. 'ours': import predgen.peft_methods first."
+    )
     if model is None:
         _say("--model NAME adds how many parameters learn.")
 

@@ -21,8 +21,8 @@ def export(run: Path, folder: Path, merged: bool, say: Callable[[str], None], tr
     Args:
         run: A finished run.
         folder: Where to; must not hold anything yet.
-        merged: Whether as a plain model of transformers, float32 whatever the run's precision: rounded to half of it the
-            small changes of an adapter would be lost. Else the adapter, for peft and the same base.
+        merged: Whether as a plain model of transformers, in float32 whatever the run's precision, since the small
+            changes of an adapter would be lost in half of it. Else the adapter, for peft and the same base.
         say: Takes one line at a time.
         trust_remote_code: Whether code that comes with the base model may run.
 
@@ -70,7 +70,7 @@ def _write_merged(run: Path, folder: Path, method: PeftMethod, trust_remote_code
 
     loaded = load(run, trust_remote_code=trust_remote_code)
     assert method.merge is not None
-    model = method.merge(loaded.method.writer.lm.float())  # type: ignore[union-attr, operator]
+    model = method.merge(loaded.method.writer.lm.float())  # type: ignore[union-attr]
     model.save_pretrained(folder)
     loaded.tokenizer.save_pretrained(folder)
 

@@ -132,7 +132,9 @@ def skeleton(name: str, revision: str | None = None, trust_remote_code: bool = F
     try:
         config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=trust_remote_code)
         with torch.device("meta"):
-            model: PreTrainedModel = AutoModelForCausalLM.from_config(config, trust_remote_code=trust_remote_code)
+            model: PreTrainedModel = AutoModelForCausalLM.from_config(  # type: ignore[no-untyped-call]
+                config, trust_remote_code=trust_remote_code
+            )
     except (ValueError, OSError, KeyError, ImportError) as problem:
         raise ModelError(f"{name} is no causal language model: {str(problem).strip().splitlines()[0]}") from problem
     return model
@@ -245,7 +247,7 @@ def _load(
     if four_bit is not None:
         from transformers import BitsAndBytesConfig
 
-        options["quantization_config"] = BitsAndBytesConfig(
+        options["quantization_config"] = BitsAndBytesConfig(  # type: ignore[no-untyped-call]
             load_in_4bit=True,
             bnb_4bit_quant_type=four_bit.kind,
             bnb_4bit_use_double_quant=four_bit.double,

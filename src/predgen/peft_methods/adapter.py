@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -65,7 +66,7 @@ def targets_of(
     Raises:
         ConfigError: If a name or the pattern matches nothing, or a module of another type; the message names it.
     """
-    from peft.tuners.tuners_utils import match_target_against_key
+    from peft.utils.other import match_target_against_key
 
     named = {name: module for name, module in model.named_modules() if name}
     linear = {name: module for name, module in named.items() if is_linear(module)}
@@ -74,7 +75,10 @@ def targets_of(
         output = model.get_output_embeddings()  # type: ignore[no-untyped-call]  # it is not adapted by default
         found = {name: module for name, module in linear.items() if module is not output}
     elif isinstance(chosen, str):
-        found = {name: module for name, module in named.items() if match_target_against_key(chosen, name)}
+        try:
+            found = {name: module for name, module in named.items() if match_target_against_key(chosen, name)}
+        except re.error as problem:
+            raise ConfigError(f"peft.target_modules={chosen!r} is not a pattern: {problem}.") from problem
     else:
         found = {}
         for wanted in chosen:
@@ -86,7 +90,9 @@ def targets_of(
     if not found:
         known = {name.rpartition(".")[2] for name in linear}
         raise ConfigError(
-            f"peft.target_modules={chosen!r} matches no module;", nearest(str(chosen), known), "It is a pattern."
+            f"peft.target_modules={chosen!r} matches no module;",
+            nearest(str(chosen), known),
+            "It is a pattern for whole names.",
         )
     for name, module in found.items():
         if not wraps(module):

@@ -45,7 +45,7 @@ def build(model: PreTrainedModel, config: PeftConfig, total_steps: int) -> PeftM
     return adapted
 
 
-def corrected_optimizer(method: nn.Module, config: TrainConfig) -> Optimizer:
+def corrected_optimizer(method: Any, config: TrainConfig) -> Optimizer:
     """Peft's LoRA-FA optimizer over the writer's factors, and over whatever else learns as Adam.
 
     peft's own `create_lorafa_optimizer` sees the adapted model alone, in which no director is, and takes factors that
@@ -60,11 +60,10 @@ def corrected_optimizer(method: nn.Module, config: TrainConfig) -> Optimizer:
     """
     from peft.optimizers.lorafa import LoraFAOptimizer
 
-    parameters: list[nn.Parameter] = []
+    parameters: list[Tensor] = []
     names: list[str] = []
     scales: list[float | None] = []
-    lm: Any = method.writer.lm
-    for name, layer, adapter in _layers(lm):
+    for name, layer, adapter in _layers(method.writer.lm):
         a, b = layer.lora_A[adapter], layer.lora_B[adapter]
         if adapter in layer.lora_variant or not isinstance(a, nn.Linear):
             raise ConfigError(
@@ -90,7 +89,7 @@ def corrected_optimizer(method: nn.Module, config: TrainConfig) -> Optimizer:
             parameters.append(parameter)
             names.append(name)
             scales.append(None)
-    group = {"params": parameters, "names": names, "scaling_factors": scales}
+    group: Any = {"params": parameters, "names": names, "scaling_factors": scales}
     optimizer: Optimizer = LoraFAOptimizer([group], lr=config.learning_rate, weight_decay=config.weight_decay)
     return optimizer
 

@@ -1,6 +1,6 @@
 """MELoRA: n mini-LoRAs side by side, each on its own part of input and output (Ren et al. 2024).
 
-y = W x + (α / r_mini) · diag(B₁A₁, …, B_nA_n) x, whose rank is n · r_mini for the parameters of one LoRA of rank r_mini.
+y = W x + (α / r_mini) · diag(B₁A₁, …, B_nA_n) x, of rank n · r_mini for the parameters of one LoRA of rank r_mini.
 Here `peft.rank` is the whole rank, so that methods are compared at equal rank, and r_mini = rank / n.
 """
 
@@ -37,13 +37,13 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class MeloraConfig(LoraConfig):  # type: ignore[misc]
+class MeloraConfig(LoraConfig):
     """LoRA's settings, of which r is the whole rank, and how many mini-LoRAs share it."""
 
     minis: int = field(default=2, metadata={"help": "number of mini-LoRAs; must divide r and the layers' sizes"})
 
     def __post_init__(self) -> None:
-        super().__post_init__()
+        super().__post_init__()  # type: ignore[no-untyped-call]
         self.peft_type = PredgenPeftType.MELORA
         if self.minis < 1 or self.r % self.minis:
             raise ValueError(f"r={self.r} cannot be divided among {self.minis} mini-LoRAs")
@@ -59,14 +59,17 @@ class Blocks(nn.Module):
 
     def dense(self) -> Tensor:
         """The whole matrix, zeros between the blocks; small, since one of its sides is the rank."""
-        return torch.block_diag(*self.weight.chunk(self.blocks))
+        whole: Tensor = torch.block_diag(*self.weight.chunk(self.blocks))  # type: ignore[no-untyped-call]
+        return whole
 
 
 class MeloraVariant(ProductVariant):
     """Block-diagonal A and B."""
 
     @staticmethod
-    def init(module: Any, adapter_name: str, config: MeloraConfig, **kwargs: Any) -> None:
+    def init(  # type: ignore[override]  # peft hands its variants more than it declares
+        module: Any, adapter_name: str, config: MeloraConfig, **kwargs: Any
+    ) -> None:
         """Puts blocks in the place of A and B.
 
         Raises:
@@ -96,7 +99,7 @@ class MeloraVariant(ProductVariant):
         return product
 
 
-class MeloraLinear(Linear):  # type: ignore[misc]
+class MeloraLinear(Linear):
     """A linear layer with mini-LoRAs beside it."""
 
     @property

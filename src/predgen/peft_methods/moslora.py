@@ -28,13 +28,13 @@ _STARTS = {
 
 
 @dataclass
-class MosloraConfig(LoraConfig):  # type: ignore[misc]
+class MosloraConfig(LoraConfig):
     """LoRA's settings, and what the mixer starts as."""
 
     mixer: str = field(default="kaiming", metadata={"help": "kaiming, orthogonal or identity"})
 
     def __post_init__(self) -> None:
-        super().__post_init__()
+        super().__post_init__()  # type: ignore[no-untyped-call]
         self.peft_type = PredgenPeftType.MOSLORA
         if self.mixer not in _STARTS:
             raise ValueError(f"mixer={self.mixer!r}; expected one of {sorted(_STARTS)}")
@@ -44,7 +44,9 @@ class MosloraVariant(ProductVariant):
     """B M A in the place of B A."""
 
     @staticmethod
-    def init(module: Any, adapter_name: str, config: MosloraConfig, **kwargs: Any) -> None:
+    def init(  # type: ignore[override]  # peft hands its variants more than it declares
+        module: Any, adapter_name: str, config: MosloraConfig, **kwargs: Any
+    ) -> None:
         """Adds M to a layer that has A and B."""
         if not hasattr(module, "lora_mixer"):
             module.lora_mixer = nn.ModuleDict()
@@ -60,7 +62,8 @@ class MosloraVariant(ProductVariant):
         """The scale is applied where the tensor is r wide, and not where it is as wide as the layer."""
         inner = module.lora_A[active_adapter](module.lora_dropout[active_adapter](x))
         mixed = module.lora_mixer[active_adapter](inner) * module.scaling[active_adapter]
-        return result + module.lora_B[active_adapter](mixed)
+        changed: Tensor = result + module.lora_B[active_adapter](mixed)
+        return changed
 
     @staticmethod
     def delta(module: Any, adapter: str) -> Tensor:
@@ -70,7 +73,7 @@ class MosloraVariant(ProductVariant):
         return product
 
 
-class MosloraLinear(Linear):  # type: ignore[misc]
+class MosloraLinear(Linear):
     """A linear layer with A, M and B beside it."""
 
     @property

@@ -1,14 +1,19 @@
 """PiSSA: LoRA that starts from the weight's own largest singular directions (Meng et al. 2024), as peft has it.
 
-W = (W − s·B₀A₀) + s·B₀A₀, s = α / r; the first part is frozen, the second learns. Only the base in memory is changed: the
-file holds s·(B A − B₀A₀) as LoRA of rank 2r, [A; A₀] and [B, −B₀], and so belongs on the original base.
+W = (W − s·B₀A₀) + s·B₀A₀, s = α / r; the first part is frozen, the second learns. Only the base in memory is changed:
+the file holds s·(B A − B₀A₀) as LoRA of rank 2r, [A; A₀] and [B, −B₀], and so belongs on the original base. Where that
+is in half precision, W − s·B₀A₀ is rounded, and what is loaded differs from what was trained by as much.
 """
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
 
 from predgen.config import PeftConfig
 from predgen.peft_methods.adapter import check_rank, load_adapter, put_in, save_adapter, targets_of
@@ -18,8 +23,6 @@ from predgen.peft_methods.method import PeftMethod
 if TYPE_CHECKING:
     from peft import PeftModel
     from transformers import PreTrainedModel
-
-_START = "pissa_start"  # what peft calls the adapter of the first factors while it writes
 
 
 def build(model: PreTrainedModel, config: PeftConfig, total_steps: int) -> PeftModel:
@@ -36,36 +39,35 @@ def build(model: PreTrainedModel, config: PeftConfig, total_steps: int) -> PeftM
     check_rank(targets_of(model, config, "pissa"), config.rank)
     fast = config.pissa.iterations
     adapted = put_in(model, lora_config(config, init_lora_weights=f"pissa_niter_{fast}" if fast else "pissa"))
-    settings: Any = adapted.peft_config["default"]
-    # What is written from here on is LoRA; loading it must not split the base again.
-    settings.init_lora_weights = True
-    adapted.pissa_start = {
-        name: parameter.detach().clone() for name, parameter in adapted.named_parameters() if parameter.requires_grad
-    }
+    adapted.pissa_start = _factors(adapted)  # type: ignore[assignment]  # no parameter: it neither learns nor is saved
     return adapted
 
 
 def save(lm: Any, folder: Path, base_name: str) -> None:
-    """Writes the difference to the start as LoRA of twice the rank, by peft's own conversion."""
+    """Writes the difference to the start as LoRA of twice the rank."""
     if not hasattr(lm, "pissa_start"):  # loaded from such a file already
         save_adapter(lm, folder, base_name)
         return
-    now = {name: parameter.detach().clone() for name, parameter in lm.named_parameters() if name in lm.pissa_start}
-    with TemporaryDirectory() as scratch:
-        start = Path(scratch) / _START
-        _put(lm, lm.pissa_start)
-        lm.save_pretrained(str(start), save_embedding_layers=False)
-        _put(lm, now)
-        lm.peft_config["default"].base_model_name_or_path = base_name
-        lm.save_pretrained(
-            str(folder), save_embedding_layers=False, path_initial_model_for_weight_conversion=str(start)
-        )
+    tensors = {
+        name: torch.cat([factor, start], dim=0) if "lora_A" in name else torch.cat([factor, -start], dim=1)
+        for (name, factor), start in zip(_factors(lm).items(), lm.pissa_start.values(), strict=True)
+    }
+    settings = copy.deepcopy(lm.peft_config[lm.active_adapter])
+    settings.r, settings.lora_alpha = 2 * settings.r, 2 * settings.lora_alpha  # the scale α / r stays
+    # What is written is LoRA; loading it must not split the base again.
+    settings.init_lora_weights = True
+    settings.base_model_name_or_path, settings.inference_mode = base_name, True
+    folder.mkdir(parents=True, exist_ok=True)
+    settings.save_pretrained(str(folder))
+    save_file(tensors, folder / "adapter_model.safetensors", metadata={"format": "pt"})
 
 
-def _put(lm: Any, tensors: dict[str, Any]) -> None:
-    for name, parameter in lm.named_parameters():
-        if name in tensors:
-            parameter.data.copy_(tensors[name])
+def _factors(lm: PeftModel) -> dict[str, Tensor]:
+    """A and B of every target, by the names that a file has."""
+    from peft import get_peft_model_state_dict
+
+    state = get_peft_model_state_dict(lm, save_embedding_layers=False)
+    return {name: tensor.detach().cpu().clone() for name, tensor in state.items()}
 
 
 PISSA = PeftMethod(

@@ -1,9 +1,9 @@
 """Prompt tuning: learned embeddings of virtual tokens in front of every prompt (Lester et al. 2021).
 
-peft's own forward pass puts them in front of whatever it is given, which is wrong where an answer, or a tree of answers,
-is read behind a cached prompt. So they are real columns here: the base's embedding takes n more ids, and the writer sets
-these right before each row's first token. Every pass then treats them as tokens: positions, masks, windows and caches
-are the usual ones, and the numbers are those that peft computes for a prompt read alone. The file is peft's.
+peft's own forward pass puts them in front of whatever it is given, which is wrong where an answer, or a tree of
+answers, is read behind a cached prompt. So they are real columns here: the base's embedding takes n more ids, and the
+writer sets these right before each row's first token. Every pass then treats them as tokens: positions, masks, windows
+and caches are the usual ones, and the numbers are those that peft computes for a prompt read alone. The file is peft's.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from predgen.peft_methods.adapter import load_adapter, put_in, save_adapter
 from predgen.peft_methods.method import PeftMethod
 
 if TYPE_CHECKING:
-    from peft import PeftModel
     from transformers import PreTrainedModel
 
 
@@ -34,13 +33,14 @@ class WithVirtualTokens(nn.Module):
 
     def __init__(self, embedding: nn.Module, virtual: nn.Embedding) -> None:
         super().__init__()
-        self.embedding, self.virtual = embedding, virtual
-        self.first = int(embedding.weight.shape[0])  # type: ignore[union-attr, arg-type]
+        self.embedding: Any = embedding
+        self.virtual = virtual
+        self.first = int(self.weight.shape[0])
 
     @property
     def weight(self) -> Tensor:
         """The base's rows; its precision is asked for by this name."""
-        weight: Tensor = self.embedding.weight  # type: ignore[assignment]
+        weight: Tensor = self.embedding.weight
         return weight
 
     def forward(self, ids: Tensor) -> Tensor:
@@ -57,11 +57,10 @@ class PromptTuned(nn.Module):
         adapted: The base as peft has prompt-tuned it.
     """
 
-    def __init__(self, adapted: PeftModel) -> None:
+    def __init__(self, adapted: Any) -> None:
         super().__init__()
         self.adapted = adapted
-        base: Any = adapted.base_model
-        virtual: nn.Embedding = adapted.prompt_encoder[adapted.active_adapter].embedding
+        base, virtual = adapted.base_model, adapted.prompt_encoder[adapted.active_adapter].embedding
         self._check(base, virtual)
         base.set_input_embeddings(WithVirtualTokens(base.get_input_embeddings(), virtual))
 
@@ -81,7 +80,8 @@ class PromptTuned(nn.Module):
         try:
             return super().__getattr__(name)
         except AttributeError:
-            return getattr(super().__getattr__("adapted").base_model, name)
+            adapted: Any = super().__getattr__("adapted")
+            return getattr(adapted.base_model, name)
 
     @staticmethod
     @torch.no_grad()

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class PropulsionConfig(LibraryConfig):  # type: ignore[misc]
+class PropulsionConfig(LibraryConfig):
     """Which modules' outputs are scaled, and to which degree."""
 
     target_modules: Any = field(default=None, metadata={"help": "names, a pattern, or all-linear"})
@@ -34,7 +34,7 @@ class PropulsionConfig(LibraryConfig):  # type: ignore[misc]
     degree: int = field(default=15, metadata={"help": "the power of z"})
 
     def __post_init__(self) -> None:
-        super().__post_init__()
+        super().__post_init__()  # type: ignore[no-untyped-call]
         self.peft_type = PredgenPeftType.PROPULSION
         if isinstance(self.target_modules, list):
             self.target_modules = set(self.target_modules)
@@ -44,6 +44,7 @@ class PropulsionLinear(OwnLayer):
     """A linear layer with z (out)."""
 
     adapter_layer_names = ("propulsion_scale",)
+    propulsion_scale: nn.ParameterDict
 
     def create(self, adapter: str, config: PropulsionConfig) -> None:
         """Ones."""

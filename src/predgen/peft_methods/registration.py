@@ -2,8 +2,8 @@
 
 peft 0.21 has no public way in: its registering function takes only names of its own enum. So its tables are written to
 here, and nowhere else, under types of our own. With them `get_peft_model`, `PeftModel.from_pretrained` and all that
-peft's models do work as for its own methods; where predgen was not imported, loading ends in a `KeyError` that names the
-type, and never in another method's layers.
+peft's models do work as for its own methods. Where predgen was not imported, loading ends in a `KeyError` that names
+the type, and never in another method's layers.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from importlib.metadata import version
 
 from packaging.version import Version
 from peft.mapping import (
+    # Their keys are declared to be peft's own types; ours are strings as well, and are found by them.
     PEFT_TYPE_TO_CONFIG_MAPPING,
     PEFT_TYPE_TO_PREFIX_MAPPING,
     PEFT_TYPE_TO_TUNER_MAPPING,
@@ -20,7 +21,7 @@ from peft.mapping import (
 
 from predgen.errors import ConfigError
 
-# The tables, LoRA's variants and the tuners' methods that are overridden are private: other versions must be tried first.
+# The tables, LoRA's variants and the tuners' methods that are overridden are private: other versions must be tried.
 _FIRST, _NEXT = Version("0.21"), Version("0.22")
 
 
@@ -42,9 +43,9 @@ def register(kind: PredgenPeftType, config: type, tuner: type, prefix: str) -> N
         tuner: What puts its layers into a base.
         prefix: What its parameters' names begin with.
     """
-    PEFT_TYPE_TO_CONFIG_MAPPING[kind] = config
-    PEFT_TYPE_TO_TUNER_MAPPING[kind] = tuner
-    PEFT_TYPE_TO_PREFIX_MAPPING[kind] = prefix
+    PEFT_TYPE_TO_CONFIG_MAPPING[kind] = config  # type: ignore[index]
+    PEFT_TYPE_TO_TUNER_MAPPING[kind] = tuner  # type: ignore[index]
+    PEFT_TYPE_TO_PREFIX_MAPPING[kind] = prefix  # type: ignore[index]
 
 
 def check_version(found: str) -> None:

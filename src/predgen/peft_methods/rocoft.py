@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class RocoftConfig(LibraryConfig):  # type: ignore[misc]
+class RocoftConfig(LibraryConfig):
     """Which rows or columns of which modules learn."""
 
     target_modules: Any = field(default=None, metadata={"help": "names, a pattern, or all-linear"})
@@ -45,7 +45,7 @@ class RocoftConfig(LibraryConfig):  # type: ignore[misc]
     norm_modules: list[str] | None = field(default=None, metadata={"help": "normalisations that learn whole"})
 
     def __post_init__(self) -> None:
-        super().__post_init__()
+        super().__post_init__()  # type: ignore[no-untyped-call]
         self.peft_type = PredgenPeftType.ROCOFT
         if isinstance(self.target_modules, list):
             self.target_modules = set(self.target_modules)
@@ -57,6 +57,8 @@ class RocoftLinear(OwnLayer):
     """A linear layer with D (|S| × in, or out × |S|) and, if asked for, a difference of its bias."""
 
     adapter_layer_names = ("rocoft_delta", "rocoft_bias")
+    rocoft_delta: nn.ParameterDict
+    rocoft_bias: nn.ParameterDict
 
     def create(self, adapter: str, config: RocoftConfig) -> None:
         """Zeros.
@@ -115,6 +117,8 @@ class RocoftNorm(OwnLayer):
     """A normalisation with differences of its weight and bias."""
 
     adapter_layer_names = ("rocoft_weight", "rocoft_bias")
+    rocoft_weight: nn.ParameterDict
+    rocoft_bias: nn.ParameterDict
 
     def create(self, adapter: str, config: RocoftConfig) -> None:
         """Zeros."""

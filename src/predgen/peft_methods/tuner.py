@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from predgen.peft_methods.adapter import is_plain
 
 
-class OwnLayer(nn.Module, BaseTunerLayer):  # type: ignore[misc]
+class OwnLayer(nn.Module, BaseTunerLayer):
     """A linear layer with an adapter of ours; a subclass says what it holds and what that does.
 
     Args:
@@ -91,11 +91,11 @@ class OwnLayer(nn.Module, BaseTunerLayer):  # type: ignore[misc]
             bias.data = folded[1].to(bias.dtype)
 
 
-class OwnModel(BaseTuner):  # type: ignore[misc]
+class OwnModel(BaseTuner):
     """Puts layers of ours into a base."""
 
     tuner_layer_cls = OwnLayer
-    target_module_mapping: ClassVar[dict[str, list[str]]] = {}
+    target_module_mapping: dict[str, list[str]] = {}  # noqa: RUF012  # as peft declares it
     layer: ClassVar[type[OwnLayer]]
 
     def layer_for(self, base: nn.Module) -> type[OwnLayer] | None:
@@ -108,7 +108,14 @@ class OwnModel(BaseTuner):  # type: ignore[misc]
         return peft_config
 
     def _create_and_replace(
-        self, peft_config: Any, adapter_name: str, target: Any, target_name: str, parent: nn.Module, current_key: str
+        self,
+        peft_config: Any,
+        adapter_name: str,
+        target: Any,
+        target_name: str,
+        parent: nn.Module,
+        current_key: str,
+        parameter_name: str | None = None,
     ) -> None:
         if isinstance(target, OwnLayer):
             target.update_layer(adapter_name, peft_config)

@@ -13,7 +13,7 @@ from transformers.pytorch_utils import Conv1D
 from predgen.peft_methods.adapter import is_plain
 
 
-class ProductVariant(LoraVariant):  # type: ignore[misc]  # peft has no types
+class ProductVariant(LoraVariant):
     """What a variant whose weight is W + ΔW shares: merging. `delta` gives ΔW as a linear layer has it."""
 
     @staticmethod
@@ -42,7 +42,7 @@ class ProductVariant(LoraVariant):  # type: ignore[misc]  # peft has no types
         return orig_weight.data - cls._as_stored(module, active_adapter, orig_weight)
 
 
-class VariantModel(LoraModel):  # type: ignore[misc]
+class VariantModel(LoraModel):
     """LoRA's tuner with one layer class, and no falling back to plain LoRA where that does not fit."""
 
     layer: ClassVar[type[Linear]]

@@ -1,4 +1,4 @@
-"""VeRA: y = W x + b · B (d · A x), A and B random and shared, b and d learned (Kopiczko et al. 2024), as peft has it."""
+"""VeRA: y = W x + b · B (d · A x), A and B random and shared, b and d learned (Kopiczko et al. 2024); it is peft's."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@
 vader-tweets, 400 rows to train on, one epoch of batch 8, SmolLM2-135M, method predgen; decision by MAE on 80 dev rows,
 reported on 200 test rows that are used for nothing else. Every method is fitted with seed 0 at each of its rates; the
 rate with the least MAE on dev is fitted with the other seeds too, and is what the table shows. Times and memory come
-from benchmarks/peft.py, which measures them apart from anything else that runs.
+from benchmarks/peft_steps.py, which measures them apart from anything else that runs.
 
 Finished cells are kept: run it again and only what is missing is fitted. It writes peft_quality.json and .md.
 """

@@ -1,0 +1,223 @@
+"""PEFT methods as ratios to peft's LoRA at equal rank: a step's time, its memory, what is kept for the backward pass.
+
+    python benchmarks/peft_steps.py [--rounds 7] [--rank 8] [--only NAME ...] [--json benchmarks/results/peft.json]
+
+SmolLM2-135M, all linear layers, float32, a generator's loss on 8 prompts of 64 tokens, AdamW (LoRA-FA corrected: peft's
+own). Times: all methods in one process on the same batch and the same base weights, in an order shuffled anew each
+round, after one round that is not counted; a ratio is the median over rounds of this method's step over LoRA's in the
+same round. Memory: each method in a fresh process, its peak while it takes steps (Linux alone can tell that from the
+peak of loading), and the bytes that autograd keeps from the forward pass, weights left out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import random
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from predgen.answers.spaces import NumberGrid
+from predgen.answers.tables import AnswerTable
+from predgen.answers.trie import build_trie
+from predgen.config import PeftConfig, TrainConfig
+from predgen.model.baselines import Generator
+from predgen.model.bases import Base, load_base
+from predgen.model.writer import Writer
+from predgen.model.writer_loss import WriterLoss
+from predgen.peft_methods import peft_method
+
+REFERENCE = "lora"
+SYSTEMS = (
+    "lora",
+    "adalora",
+    "rocoft",
+    "dora",
+    "lora-fa",
+    "lora-fa-corrected",
+    "melora",
+    "moslora",
+    "propulsion",
+    "full",
+)
+# What the step times and LoRA-FA's memory are to stay below, relative to LoRA's.
+TARGETS = {"rocoft": 1.0, "propulsion": 1.0, "moslora": 1.1, "melora": 1.1, "lora-fa": 1.1}
+ROWS, TOKENS, ANSWERS = 8, 64, 81
+
+
+def batch() -> dict[str, Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    return {
+        "prompt_ids": torch.randint(100, 40_000, (ROWS, TOKENS), generator=generator),
+        "prompt_mask": torch.ones(ROWS, TOKENS, dtype=torch.long),
+        "answer_index": torch.randint(0, ANSWERS, (ROWS,), generator=generator),
+        "target": torch.randn(ROWS, generator=generator),
+        "row_ids": torch.arange(ROWS),
+        "weight": torch.ones(ROWS),
+    }
+
+
+def build(name: str, base: Base, rank: int) -> tuple[nn.Module, Callable[[], None]]:
+    """The method, and a function that takes one step of it; the base's weights are shared where they are frozen."""
+    peft = peft_method(name)
+    shared = {} if peft.whole else {id(parameter): parameter for parameter in base.model.parameters()}
+    model = copy.deepcopy(base.model, shared)
+    table = AnswerTable(build_trie(NumberGrid(-4, 4, 1), base.tokenizer, "\nSentiment:"))
+    lm = peft.build(model, PeftConfig(rank=rank), total_steps=1000)
+    method = Generator(Writer(lm), table, WriterLoss()).train()
+    train = TrainConfig()
+    learned = [parameter for parameter in method.parameters() if parameter.requires_grad]
+    optimizer = peft.optimizer(method, train) if peft.optimizer else torch.optim.AdamW(learned, lr=train.learning_rate)
+    inputs, taken = batch(), 0
+
+    def step() -> None:
+        nonlocal taken
+        loss, penalty = method(**inputs, step=taken).loss, peft.penalty(lm)
+        (loss if penalty is None else loss + penalty).backward()
+        optimizer.step()
+        taken += 1
+        peft.after_step(lm, taken)
+        optimizer.zero_grad()
+
+    return method, step
+
+
+def measure_times(names: list[str], rank: int, rounds: int) -> dict[str, list[float]]:
+    base = load_base("smollm2-135m")
+    steps = {name: build(name, base, rank)[1] for name in names}
+    times: dict[str, list[float]] = {name: [] for name in names}
+    order = list(names)
+    for number in range(rounds + 1):
+        random.Random(number).shuffle(order)
+        for name in order:
+            started = time.perf_counter()
+            steps[name]()
+            if number:
+                times[name].append(time.perf_counter() - started)
+    return times
+
+
+def measure_memory(name: str, rank: int) -> dict[str, float]:
+    """In this process alone: MB at the peak of three steps, MB kept for the backward pass of one, MB of the file."""
+    base = load_base("smollm2-135m")
+    method, step = build(name, base, rank)
+    del base
+    weights = {parameter.untyped_storage().data_ptr() for parameter in method.parameters()}
+    kept: dict[int, int] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in weights:
+            kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        loss = method(**batch(), step=0).loss
+    del loss
+    before = _reset_peak()
+    for _ in range(3):
+        step()
+    learned = sum(parameter.numel() for parameter in method.parameters() if parameter.requires_grad)
+    return {
+        "parameters": learned,
+        "kept_mb": round(sum(kept.values()) / 1e6, 1),
+        "peak_mb": round(_peak_mb(), 1),
+        "step_mb": round(_peak_mb() - before, 1),
+    }
+
+
+def _reset_peak() -> float:
+    """Forgets the peak of loading where the system can, and returns what is held now, in MB."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        return 0.0
+    return _status_mb("VmRSS")
+
+
+def _peak_mb() -> float:
+    try:
+        return _status_mb("VmHWM")
+    except OSError:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+
+
+def _status_mb(key: str) -> float:
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(key + ":"):
+            return int(line.split()[1]) * 1024 / 1e6
+    return 0.0
+
+
+def measure_memory_apart(name: str, rank: int) -> dict[str, float]:
+    command = [sys.executable, __file__, "--memory-of", name, "--rank", str(rank)]
+    found: dict[str, float] = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+    return found
+
+
+def compare(times: dict[str, list[float]], memory: dict[str, dict[str, float]]) -> list[dict[str, Any]]:
+    records = []
+    for name, mine in times.items():
+        ratios = [one / other for one, other in zip(mine, times[REFERENCE], strict=True)]
+        held, reference = memory[name], memory[REFERENCE]
+        records.append(
+            {
+                "system": name,
+                **held,
+                "median_s": round(statistics.median(mine), 4),
+                "time_ratio": round(statistics.median(ratios), 3),
+                "time_ratio_range": [round(min(ratios), 3), round(max(ratios), 3)],
+                "kept_ratio": round(held["kept_mb"] / reference["kept_mb"], 3),
+                "peak_ratio": round(held["peak_mb"] / reference["peak_mb"], 3),
+                "target": TARGETS.get(name),
+            }
+        )
+    return records
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--rank", type=int, default=8)
+    parser.add_argument("--only", nargs="*", choices=SYSTEMS, default=list(SYSTEMS))
+    parser.add_argument("--memory-of", choices=SYSTEMS)
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    if arguments.memory_of:
+        print(json.dumps(measure_memory(arguments.memory_of, arguments.rank)))
+        return
+    names = list(dict.fromkeys([REFERENCE, *arguments.only]))
+    memory = {name: measure_memory_apart(name, arguments.rank) for name in names}
+    records = compare(measure_times(names, arguments.rank, arguments.rounds), memory)
+    for record in records:
+        low, high = record["time_ratio_range"]
+        missed = "" if record["target"] is None or record["time_ratio"] <= record["target"] else "  MISSED"
+        print(
+            f"{record['system']:18} {record['parameters']:>11,} learn  step {record['median_s']:.3f} s, "
+            f"ratio {record['time_ratio']:.2f} ({low:.2f}–{high:.2f}){missed}  kept {record['kept_mb']:.0f} MB "
+            f"({record['kept_ratio']:.2f})  peak {record['peak_mb']:.0f} MB ({record['peak_ratio']:.2f})"
+        )
+    if arguments.json:
+        settings = {
+            "threads": torch.get_num_threads(),
+            "rounds": arguments.rounds,
+            "rank": arguments.rank,
+            "batch": f"{ROWS} x {TOKENS}",
+            "torch": torch.__version__,
+        }
+        arguments.json.parent.mkdir(parents=True, exist_ok=True)
+        arguments.json.write_text(json.dumps({"settings": settings, "records": records}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

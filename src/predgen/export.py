@@ -72,16 +72,20 @@ def _write_merged(run: Path, folder: Path, method: PeftMethod, trust_remote_code
     assert method.merge is not None
     model = method.merge(loaded.method.writer.lm.float())  # type: ignore[union-attr]
     model.save_pretrained(folder)
-    loaded.tokenizer.save_pretrained(folder)
+    _write_tokenizer(run, folder, trust_remote_code)
 
 
 def _write_adapter(run: Path, folder: Path, trust_remote_code: bool) -> None:
-    from transformers import AutoTokenizer
-
     folder.mkdir(parents=True, exist_ok=True)
     for name in _ADAPTER:
         if not (run / name).exists():
             raise RunFolderError(f"{run} is damaged: {name} is missing.", remedy="Restore it from a copy.")
         shutil.copy2(run / name, folder / name)
+    _write_tokenizer(run, folder, trust_remote_code)
+
+
+def _write_tokenizer(run: Path, folder: Path, trust_remote_code: bool) -> None:
+    from transformers import AutoTokenizer
+
     tokenizer = AutoTokenizer.from_pretrained(run, local_files_only=True, trust_remote_code=trust_remote_code)
     tokenizer.save_pretrained(folder)

@@ -107,6 +107,16 @@ class FieldConfig:
 
 
 @dataclass(frozen=True, config=_STRICT)
+class SearchConfig:
+    """Answers too many to score one and all; of their trie, inner nodes are what the model has to read."""
+
+    exact_nodes: Positive = 2048  # up to so many, every answer is scored; beyond, the likeliest are searched for
+    beam_nodes: Positive = 512  # most prefixes that a search opens a row
+    # how much of the probability a search may leave in prefixes that it has not opened; it widens until then
+    uncovered: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.001
+
+
+@dataclass(frozen=True, config=_STRICT)
 class ModelConfig:
     """The base language model."""
 
@@ -303,6 +313,7 @@ class RunConfig:
     prompt: PromptConfig = dataclasses.field(default_factory=PromptConfig)
     space: SpaceConfig = dataclasses.field(default_factory=SpaceConfig)
     fields: dict[str, FieldConfig] = dataclasses.field(default_factory=dict)  # of a record, by the target's name
+    search: SearchConfig = dataclasses.field(default_factory=SearchConfig)
     model: ModelConfig = dataclasses.field(default_factory=ModelConfig)
     peft: PeftConfig = dataclasses.field(default_factory=PeftConfig)
     writer: WriterConfig = dataclasses.field(default_factory=WriterConfig)

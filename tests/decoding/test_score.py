@@ -10,7 +10,7 @@ from predgen.answers.trie import AnswerTrie, build_trie
 from predgen.data.batches import pad_prompts
 from predgen.data.prompts import PromptEncoder
 from predgen.decoding import score
-from predgen.decoding.score import score_trie
+from predgen.decoding.score import score_trie, trie_scores
 from predgen.model.writer import Writer
 
 CUE = "\nAnswer:"
@@ -19,6 +19,7 @@ SPACES = {
     "labels": LabelSet(("good", "good enough", "goods", "bad", "very bad")),
     "signed": NumberGrid(-4, 4, 1),
     "integers": NumberGrid(0, 120, 0),
+    "short": NumberGrid(-1, 1, 1),
     "single tokens": LabelSet(("good", "bad")),
 }
 
@@ -80,10 +81,39 @@ def test_chunks_of_rows_change_nothing(
     writer = Writer(llama)
     prefix = writer.prefill(*pad_prompts(prompts))
     whole = score_trie(writer, prefix, table)
-    monkeypatch.setattr(score, "_LOGITS_AT_ONCE", 1)
+    monkeypatch.setattr(score, "LOGITS_AT_ONCE", 1)
     parts = score_trie(writer, prefix, table)
     assert torch.allclose(whole.log_probs, parts.log_probs, atol=1e-5)
     assert torch.equal(whole.greedy, parts.greedy)
+
+
+@pytest.mark.parametrize("normalise", ["vocabulary", "space"])
+@pytest.mark.parametrize("name", ["labels", "short"])
+def test_stretches_of_the_trie_change_nothing(
+    name: str,
+    normalise: str,
+    tiny_model: PreTrainedModel,
+    byte_level: PreTrainedTokenizerFast,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Neither scores nor gradients, of the prompt's cache included; and no pass reads more nodes than it may."""
+    table = AnswerTable(build_trie(SPACES[name], byte_level, CUE))
+    prompts = [PromptEncoder(byte_level, CUE, 100)(body).ids for body in BODIES]
+    writer = Writer(tiny_model)
+    whole = trie_scores(writer, writer.prefill(*pad_prompts(prompts)), table, normalise)
+    whole.log_posterior.exp().square().sum().backward()
+    expected = {name: parameter.grad.clone() for name, parameter in writer.named_parameters()}
+    writer.zero_grad()
+    monkeypatch.setattr(score, "NODES_AT_ONCE", 1)
+    honest, widest = Writer.branch, list[int]()
+    monkeypatch.setattr(Writer, "branch", lambda self, *args: widest.append(len(args[1])) or honest(self, *args))
+    parts = trie_scores(writer, writer.prefill(*pad_prompts(prompts)), table, normalise)
+    assert len(widest) >= 2 and max(widest) <= 1 + table.depth
+    assert torch.allclose(whole.log_probs, parts.log_probs, atol=1e-5)
+    assert torch.equal(whole.greedy, parts.greedy)
+    parts.log_posterior.exp().square().sum().backward()
+    for name, parameter in writer.named_parameters():
+        assert torch.allclose(parameter.grad, expected[name], atol=1e-5), name
 
 
 def test_a_row_scores_the_same_alone_and_in_any_batch(

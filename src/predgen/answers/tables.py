@@ -2,59 +2,83 @@
 
 from __future__ import annotations
 
+import itertools
+
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from predgen.answers.trie import AnswerTrie
+from predgen.config import SearchConfig
+
+_EXACT = SearchConfig(exact_nodes=2**62)
+_WHOLE = 1024  # inner nodes up to which who sees whom is kept, M · M truth values
 
 
 class AnswerTable(nn.Module):
     """Gold answers and trie, as buffers that are not saved: the space and the tokenizer rebuild them.
 
-    A answers, L content tokens of the longest, N trie nodes (the root first), C children of the widest node, M inner
-    nodes (nodes with children, the root left out).
+    A answers, L content tokens of the longest, N trie nodes (the root first), M inner nodes (nodes with children, the
+    root left out).
 
     Args:
         trie: The answers under the writer's tokenizer.
+        search: From how many inner nodes on answers are searched for instead of being scored one and all.
+        values: (A,) the answers' numbers, ascending; None where they are none.
     """
 
-    targets: Tensor  # (A, L + 1) int64; content tokens, then the terminator, then zeros
+    targets: Tensor  # (A, L + 1) int32; content tokens, then the terminator, then zeros
     target_mask: Tensor  # (A, L + 1) bool; true on content tokens and terminator
     target_weights: Tensor  # (A, L + 1) float; place weights, the last content token's for the terminator
-    path_nodes: Tensor  # (A, L + 1) int64; the node reached before each target, the root first; then zeros
-    child_tokens: Tensor  # (N, C) int64; tokens that may follow a node, filled up with 0
-    child_nodes: Tensor  # (N, C) int64; the nodes they lead to, -1 where there is none
+    path_nodes: Tensor  # (A, L + 1) int32; the node reached before each target, the root first; then zeros
+    first_child: Tensor  # (N,) int64; a node's first child, its others right behind; 0 where there is none
+    child_count: Tensor  # (N,) int64
     node_answer: Tensor  # (N,) int64; the answer complete at a node, or -1
     node_token: Tensor  # (N,) int64
     node_parent: Tensor  # (N,) int64
+    node_depth: Tensor  # (N,) int64
     answer_node: Tensor  # (A,) int64; the leaf of each answer
-    inner: Tensor  # (M,) int64; node indices, parents before children
-    inner_depth: Tensor  # (M,) int64; 1 for the root's children
-    inner_sees: Tensor  # (M, M) bool; row i may attend to column j: j is i or an ancestor of i
-    slot: Tensor  # (N,) int64; where a node's next-token distribution stands: 0 the root, i + 1 inner node i, else 0
+    inner: Tensor  # (M,) int64; node indices, depth first
+    inner_sees: Tensor  # (M, M) bool; row i may attend to column j: j is i or an ancestor of i; (0, 0) of large tries
 
-    def __init__(self, trie: AnswerTrie) -> None:
+    def __init__(
+        self, trie: AnswerTrie, search: SearchConfig = _EXACT, values: NDArray[np.float64] | None = None
+    ) -> None:
         super().__init__()
-        self.terminator = trie.terminator
-        self.depth = trie.depth
+        self.terminator, self.depth, self.search = trie.terminator, trie.longest, search
         self.numerals = dict(trie.numerals)
         self.levels = _levels(trie)
         # Whether any node of a depth leaves a choice; where none does, the model need not be asked for the next token.
         self.branches = tuple(
-            any(len(node.children) > 1 for node in trie.nodes if node.depth == depth) for depth in range(trie.depth + 1)
+            bool((trie.child_count[trie.depth == depth] > 1).any()) for depth in range(trie.longest + 1)
         )
+        self.choices = int(trie.child_count.max())
+        # A search reports on the processor, row by row.
+        self.values = values
+        self.below = None if self.exact_by(len(trie.inner)) else Below(trie, values)
         for name, tensor in {**_gold(trie), **_tree(trie)}.items():
             self.register_buffer(name, tensor, persistent=False)
+
+    def exact_by(self, inner: int) -> bool:
+        """Whether a trie of so many inner nodes is scored as a whole."""
+        return inner <= self.search.exact_nodes
+
+    @property
+    def exact(self) -> bool:
+        """Whether every answer is scored; else the likeliest are searched for."""
+        return self.below is None
 
     @property
     def answers(self) -> int:
         """How many answers there are."""
         return int(self.answer_node.shape[0])
 
-    @property
-    def choices(self) -> int:
-        """Most tokens to choose among."""
-        return int(self.child_tokens.shape[1])
+    def ways(self, node: Tensor) -> Tensor:
+        """(…, C) the children of nodes (…); -1 fills up to the C of the widest of them, at least one."""
+        count = self.child_count[node][..., None]
+        steps = torch.arange(max(1, int(count.max())), device=node.device)
+        return torch.where(steps < count, self.first_child[node][..., None] + steps, -1)
 
     def choose(self, node: Tensor, logits: Tensor, position: Tensor | int, noise: Tensor | None = None) -> Tensor:
         """The likeliest token among a node's children; any where it has none.
@@ -63,18 +87,20 @@ class AnswerTable(nn.Module):
             node: (…) nodes.
             logits: (…, V) of the next token.
             position: Tokens written before it; of no account in a trie.
-            noise: (…, C) to be added, or None.
+            noise: (…, choices) to be added, or None.
         """
-        names, ways = self.child_tokens[node], self.child_nodes[node] >= 0
-        scores = logits.gather(-1, names).masked_fill(~ways, -torch.inf)
-        best = (scores if noise is None else scores + noise).argmax(dim=-1, keepdim=True)
+        ways = self.ways(node)
+        names = self.node_token[ways.clamp_min(0)]
+        scores = logits.gather(-1, names)
+        scores = scores if noise is None else scores + noise[..., : ways.shape[-1]]
+        best = scores.masked_fill(ways < 0, -torch.inf).argmax(dim=-1, keepdim=True)
         return names.gather(-1, best)[..., 0]
 
     def follow(self, node: Tensor, token: Tensor) -> Tensor:
         """The child that a token leads to, -1 where there is none; a token of -1 leads nowhere."""
-        children = self.child_nodes[node]
-        match = (children >= 0) & (self.child_tokens[node] == token[..., None])
-        child = children.gather(-1, match.int().argmax(dim=-1, keepdim=True))[..., 0]
+        ways = self.ways(node)
+        match = (ways >= 0) & (self.node_token[ways.clamp_min(0)] == token[..., None])
+        child = ways.gather(-1, match.int().argmax(dim=-1, keepdim=True))[..., 0]
         return torch.where(match.any(dim=-1), child, torch.full_like(child, -1))
 
     def reads(self, nodes: Tensor) -> Tensor:
@@ -82,58 +108,82 @@ class AnswerTable(nn.Module):
         return torch.ones_like(nodes, dtype=torch.bool)
 
 
+class Below:
+    """What lies below each node of a trie, for the rows' bookkeeping of a search; all on the processor.
+
+    Args:
+        trie: The answers.
+        values: (A,) their numbers, or None.
+    """
+
+    def __init__(self, trie: AnswerTrie, values: NDArray[np.float64] | None) -> None:
+        count = (trie.child_count == 0).astype(np.int64)
+        starts = [np.searchsorted(trie.depth, depth) for depth in range(int(trie.depth[-1]) + 2)]
+        levels = [slice(start, stop) for start, stop in itertools.pairwise(starts)]
+        for level in reversed(levels[1:]):
+            np.add.at(count, trie.parent[level], count[level])
+        # Leaves in the order of a walk depth first: those below a node stand in one stretch.
+        start = np.zeros_like(count)
+        for level in levels[1:]:
+            parent = trie.parent[level]
+            before = np.cumsum(count[level]) - count[level]
+            start[level] = start[parent] + before - before[trie.first_child[parent] - level.start]
+        self.answer, self.depth, self.children = trie.answer, trie.depth, trie.child_count  # (N,), as the trie has them
+        self.count, self.start = count, start  # (N,) answers below a node, and where their stretch begins
+        self.answers = np.empty(len(trie.leaf), dtype=np.int64)  # (A,) in that order
+        self.answers[start[trie.leaf]] = np.arange(len(trie.leaf))
+        self.middle = None if values is None else _middles(values, self.answers, start, count)
+
+
+def _middles(
+    values: NDArray[np.float64], order: NDArray[np.int64], start: NDArray[np.int64], count: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """(N,) the answer's number that is nearest to the mean of those below each node."""
+    sums = np.concatenate([[0.0], np.cumsum(values[order])])
+    mean = (sums[start + count] - sums[start]) / count
+    right = np.clip(np.searchsorted(values, mean), 1, len(values) - 1)
+    left_is_nearer = mean - values[right - 1] <= values[right] - mean
+    return np.asarray(np.where(left_is_nearer, values[right - 1], values[right]))
+
+
 def _gold(trie: AnswerTrie) -> dict[str, Tensor]:
-    shape = (len(trie.answers), trie.depth + 1)
-    targets = torch.zeros(shape, dtype=torch.long)
-    mask = torch.zeros(shape, dtype=torch.bool)
-    weights = torch.zeros(shape)
-    nodes = torch.zeros(shape, dtype=torch.long)
-    for row, (ids, token_weights) in enumerate(zip(trie.answers, trie.weights, strict=True)):
-        targets[row, : len(ids) + 1] = torch.tensor([*ids, trie.terminator])
-        mask[row, : len(ids) + 1] = True
-        weights[row, : len(ids) + 1] = torch.tensor([*token_weights, token_weights[-1]])
-        for position, token in enumerate(ids):
-            nodes[row, position + 1] = trie.nodes[int(nodes[row, position])].children[token]
-    return {"targets": targets, "target_mask": mask, "target_weights": weights, "path_nodes": nodes}
-
-
-def _tree(trie: AnswerTrie) -> dict[str, Tensor]:
-    nodes, inner = trie.nodes, trie.inner
-    width = max(len(node.children) for node in nodes)
-    child_tokens = torch.zeros((len(nodes), width), dtype=torch.long)
-    child_nodes = torch.full((len(nodes), width), -1, dtype=torch.long)
-    for index, node in enumerate(nodes):
-        for column, (token, child) in enumerate(node.children.items()):
-            child_tokens[index, column], child_nodes[index, column] = token, child
-    slot = torch.zeros(len(nodes), dtype=torch.long)
-    sees = torch.zeros((len(inner), len(inner)), dtype=torch.bool)
-    for position, index in enumerate(inner):
-        slot[index] = position + 1
-        parent = nodes[index].parent
-        if parent > 0:
-            sees[position] = sees[int(slot[parent]) - 1]
-        sees[position, position] = True
-    answer_node = torch.zeros(len(trie.answers), dtype=torch.long)
-    for index, node in enumerate(nodes):
-        if node.answer >= 0:
-            answer_node[node.answer] = index
+    rows, lengths = np.arange(len(trie.ids)), trie.lengths
+    targets = np.concatenate([np.maximum(trie.ids, 0), np.zeros_like(trie.ids[:, :1])], axis=1)
+    targets[rows, lengths] = trie.terminator
+    weights = np.concatenate([trie.token_weights, np.zeros_like(trie.token_weights[:, :1])], axis=1)
+    weights[rows, lengths] = weights[rows, lengths - 1]
     return {
-        "child_tokens": child_tokens,
-        "child_nodes": child_nodes,
-        "node_answer": torch.tensor([node.answer for node in nodes]),
-        "node_token": torch.tensor([max(node.token, 0) for node in nodes]),
-        "node_parent": torch.tensor([max(node.parent, 0) for node in nodes]),
-        "answer_node": answer_node,
-        "inner": torch.tensor(inner, dtype=torch.long),
-        "inner_depth": torch.tensor([nodes[index].depth for index in inner], dtype=torch.long),
-        "inner_sees": sees,
-        "slot": slot,
+        "targets": torch.from_numpy(targets),
+        "target_mask": torch.from_numpy(np.arange(trie.longest + 1) <= lengths[:, None]),
+        "target_weights": torch.from_numpy(weights),
+        "path_nodes": torch.from_numpy(trie.paths),
     }
 
 
-def _levels(trie: AnswerTrie) -> tuple[tuple[int, ...], ...]:
-    """Node indices by depth, from 1 on."""
-    deepest = max(node.depth for node in trie.nodes)
-    return tuple(
-        tuple(index for index, node in enumerate(trie.nodes) if node.depth == depth) for depth in range(1, deepest + 1)
-    )
+def _tree(trie: AnswerTrie) -> dict[str, Tensor]:
+    inner = trie.inner
+    sees = np.zeros((0, 0), dtype=bool)
+    if len(inner) <= _WHOLE:
+        sees = np.eye(len(inner), dtype=bool)
+        place = np.zeros(len(trie.token), dtype=np.int64)
+        place[inner] = np.arange(len(inner))
+        for position, parent in enumerate(trie.parent[inner].tolist()):
+            if parent > 0:
+                sees[position] |= sees[place[parent]]
+    return {
+        "first_child": torch.from_numpy(trie.first_child),
+        "child_count": torch.from_numpy(trie.child_count),
+        "node_answer": torch.from_numpy(trie.answer),
+        "node_token": torch.from_numpy(np.maximum(trie.token, 0)),
+        "node_parent": torch.from_numpy(np.maximum(trie.parent, 0)),
+        "node_depth": torch.from_numpy(trie.depth),
+        "answer_node": torch.from_numpy(trie.leaf),
+        "inner": torch.from_numpy(inner),
+        "inner_sees": torch.from_numpy(sees),
+    }
+
+
+def _levels(trie: AnswerTrie) -> tuple[tuple[int, int], ...]:
+    """The first node of each depth from 1 on, and the one behind its last."""
+    starts = np.searchsorted(trie.depth, np.arange(1, int(trie.depth[-1]) + 2)).tolist()
+    return tuple(itertools.pairwise(starts))

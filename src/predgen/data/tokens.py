@@ -10,6 +10,8 @@ from predgen.errors import AnswerError
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+_AT_ONCE = 20_000  # texts tokenised together; each takes a kilobyte until its tokens are kept
+
 
 def encode(tokenizer: PreTrainedTokenizerBase, text: str, special: bool = False) -> list[int]:
     """Token ids of a text; nothing is added.
@@ -29,9 +31,7 @@ def decode(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> str:
 
 
 def ids_behind(tokenizer: PreTrainedTokenizerBase, before: str, text: str, special: bool = False) -> list[int]:
-    """The tokens of `text` as they stand directly behind `before`.
-
-    A letter goes in front of both, since SentencePiece marks the first word of what it is given.
+    """The tokens of `text` as they stand directly behind `before`; see `many_behind`.
 
     Args:
         tokenizer: The writer's tokenizer.
@@ -40,15 +40,41 @@ def ids_behind(tokenizer: PreTrainedTokenizerBase, before: str, text: str, speci
         special: As `encode` takes it.
 
     Raises:
+        AnswerError: If the tokenizer merges characters across the boundary.
+    """
+    return many_behind(tokenizer, before, [text], special)[0]
+
+
+def many_behind(
+    tokenizer: PreTrainedTokenizerBase, before: str, texts: Sequence[str], special: bool = False
+) -> list[list[int]]:
+    """The tokens of each text as they stand directly behind `before`.
+
+    A letter goes in front of both, since SentencePiece marks the first word of what it is given.
+
+    Args:
+        tokenizer: The writer's tokenizer.
+        before: Plain text.
+        texts: Plain texts.
+        special: As `encode` takes it.
+
+    Raises:
         AnswerError: If the tokenizer merges characters across the boundary, so that `before` would be tokenised
-            otherwise with the text behind it than alone.
+            otherwise with a text behind it than alone.
     """
     head = encode(tokenizer, "x" + before, special)
-    whole = encode(tokenizer, "x" + before + text, special)
-    if whole[: len(head)] != head:
-        raise AnswerError(
-            f"The tokenizer merges the end of the cue {before!r} with the answer {text!r}.",
-            "The prompt's tokens must not depend on the answer behind it.",
-            "Let the cue (prompt.cue) end in a colon or a newline, without a blank.",
-        )
-    return whole[len(head) :]
+    found: list[list[int]] = []
+    for start in range(0, len(texts), _AT_ONCE):
+        part = ["x" + before + text for text in texts[start : start + _AT_ONCE]]
+        wholes = tokenizer(
+            part, add_special_tokens=False, split_special_tokens=not special, return_attention_mask=False
+        )["input_ids"]
+        for text, whole in zip(texts[start : start + _AT_ONCE], wholes, strict=True):
+            if whole[: len(head)] != head:
+                raise AnswerError(
+                    f"The tokenizer merges the end of the cue {before!r} with the answer {text!r}.",
+                    "The prompt's tokens must not depend on the answer behind it.",
+                    "Let the cue (prompt.cue) end in a colon or a newline, without a blank.",
+                )
+            found.append(whole[len(head) :])
+    return found

@@ -1,4 +1,9 @@
-"""The exact posterior over a whole answer space, by one tree-attention pass behind the cached prompt."""
+"""The exact posterior over a whole answer space, by tree-attention passes behind the cached prompt.
+
+A small trie goes in one pass. Of a large one its inner nodes are read in stretches, depth first, each with the
+ancestors of its first node again: that is exact, costs at most the trie's depth a stretch, and keeps the logits and who
+sees whom within a budget.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +11,16 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from predgen.answers.tables import AnswerTable
 from predgen.config import Normalise
 from predgen.model.writer import Prefix, Writer
 
 # The largest block of next-token logits held at once: rows · nodes · vocabulary, in numbers.
-_LOGITS_AT_ONCE = 64 * 2**20
+LOGITS_AT_ONCE = 64 * 2**20
+# Nodes of a pass: each attends to all others', so that more of them cost more than they save.
+NODES_AT_ONCE = 1024
 
 
 class TrieScores(NamedTuple):
@@ -52,48 +60,111 @@ def trie_scores(writer: Writer, prefix: Prefix, table: AnswerTable, normalise: N
         normalise: "vocabulary": probabilities of the plain language model. "space": each token's among those that the
             trie allows at its place, so that the answers' probabilities sum to 1 as they are.
     """
-    nodes = table.inner.shape[0] + 1
-    chunk = max(1, _LOGITS_AT_ONCE // (nodes * writer.vocabulary_size))
+    most = max(1, min(NODES_AT_ONCE, LOGITS_AT_ONCE // writer.vocabulary_size - 1))
+    stretches = _stretches(table, most)
+    nodes = max(stretch.nodes.shape[0] for stretch in stretches) + 1
+    chunk = max(1, LOGITS_AT_ONCE // (nodes * writer.vocabulary_size))
     parts = [
-        _score_rows(writer, prefix.rows(start, start + chunk), table, normalise)
+        _score_rows(writer, prefix.rows(start, start + chunk), table, stretches, normalise)
         for start in range(0, prefix.mask.shape[0], chunk)
     ]
     return TrieScores(torch.cat([part.log_probs for part in parts]), torch.cat([part.greedy for part in parts]))
 
 
-def _score_rows(writer: Writer, prefix: Prefix, table: AnswerTable, normalise: Normalise) -> TrieScores:
-    logits = widen(writer.branch(prefix, table.node_token[table.inner], table.inner_depth, table.inner_sees))
+class _Stretch(NamedTuple):
+    """Inner nodes that are read in one pass, and the nodes that they decide on."""
+
+    nodes: Tensor  # (M,); what is read: the ancestors of the first one, and a stretch of the trie's inner nodes
+    sees: Tensor  # (M, M) bool
+    children: Tensor  # (E,) nodes whose parents are the stretch's own nodes, and of the first stretch the root
+    column: Tensor  # (E,) where their parents' logits stand: 0 the root, i + 1 the i-th of `nodes`
+
+
+def _stretches(table: AnswerTable, most: int) -> list[_Stretch]:
+    """The whole trie, or parts of at most so many nodes besides their ancestors."""
+    inner = table.inner
+    if inner.shape[0] <= most and table.inner_sees.shape[0] == inner.shape[0]:
+        everything = torch.arange(1, table.node_token.shape[0], device=inner.device)
+        return [_Stretch(inner, table.inner_sees, everything, _columns(table, inner)[table.node_parent[everything]])]
+    stretches = []
+    for start in range(0, inner.shape[0], most):
+        own = inner[start : start + most]
+        above, node = [], int(table.node_parent[own[0]])
+        while node > 0:
+            above.append(node)
+            node = int(table.node_parent[node])
+        nodes = torch.cat([own.new_tensor(above[::-1]), own])
+        column = _columns(table, nodes)
+        parents = own if start else torch.cat([own.new_zeros(1), own])
+        ways = table.ways(parents)
+        children = ways[ways >= 0]
+        stretches.append(
+            _Stretch(nodes, _who_sees(table, nodes, column), children, column[table.node_parent[children]])
+        )
+    return stretches
+
+
+def _columns(table: AnswerTable, nodes: Tensor) -> Tensor:
+    """(N,) where each node's logits stand behind those of the prompt; 0 for all that are not read."""
+    column = torch.zeros_like(table.node_token)
+    column[nodes] = torch.arange(1, nodes.shape[0] + 1, device=nodes.device)
+    return column
+
+
+def _who_sees(table: AnswerTable, nodes: Tensor, column: Tensor) -> Tensor:
+    sees = torch.eye(nodes.shape[0], dtype=torch.bool, device=nodes.device)
+    up = nodes
+    for _ in table.levels:
+        up = table.node_parent[up]
+        rows = torch.nonzero(up > 0)[:, 0]
+        sees[rows, column[up[rows]] - 1] = True
+    return sees
+
+
+def _score_rows(
+    writer: Writer, prefix: Prefix, table: AnswerTable, stretches: list[_Stretch], normalise: Normalise
+) -> TrieScores:
+    def edges_of(stretch: _Stretch) -> Tensor:
+        depth = table.node_depth[stretch.nodes]
+        logits = widen(writer.branch(prefix, table.node_token[stretch.nodes], depth, stretch.sees))
+        ways = logits[:, stretch.column, table.node_token[stretch.children]]
+        return ways - _normaliser(logits, ways, stretch, normalise)[:, stretch.column]
+
+    if len(stretches) > 1 and torch.is_grad_enabled():
+        # Kept for a gradient, the logits of all stretches together would be what the budget forbids.
+        parts = [checkpoint(edges_of, stretch, use_reentrant=False) for stretch in stretches]
+    else:
+        parts = [edges_of(stretch) for stretch in stretches]
     # log p(node's token | its parent's context), for every node but the root; the root's own entry is never used.
-    parent_slot = table.slot[table.node_parent]
-    edges = logits[:, parent_slot, table.node_token] - _normaliser(logits, table, normalise)[:, parent_slot]
-    # Grown level by level, since nothing may be written in place under a gradient; `place` is where a node stands.
-    whole = torch.zeros_like(edges[:, :1])
-    place = torch.zeros(edges.shape[1], dtype=torch.long, device=edges.device)
-    for level in table.levels:
-        index = torch.tensor(level, device=edges.device)
-        place[index] = torch.arange(whole.shape[1], whole.shape[1] + index.shape[0], device=edges.device)
-        whole = torch.cat([whole, whole[:, place[table.node_parent[index]]] + edges[:, index]], dim=1)
-    return TrieScores(whole[:, place[table.answer_node]], _walk_greedily(edges, table))
+    edges = torch.cat([torch.zeros_like(parts[0][:, :1]), *parts], dim=1)
+    if len(stretches) > 1:
+        children = torch.cat([stretch.children for stretch in stretches])
+        edges = edges[:, torch.cat([children.new_zeros(1), children]).argsort()]
+    # Grown level by level, since nothing may be written in place under a gradient; nodes are numbered so.
+    whole = edges[:, :1]
+    for start, stop in table.levels:
+        whole = torch.cat([whole, whole[:, table.node_parent[start:stop]] + edges[:, start:stop]], dim=1)
+    return TrieScores(whole[:, table.answer_node], _walk_greedily(edges, table))
 
 
-def _normaliser(logits: Tensor, table: AnswerTable, normalise: Normalise) -> Tensor:
-    """(B, 1 + M) logarithms of what the next tokens' probabilities are divided by, at the root and each inner node."""
+def _normaliser(logits: Tensor, ways: Tensor, stretch: _Stretch, normalise: Normalise) -> Tensor:
+    """(B, 1 + M) logarithms of what the next tokens' probabilities are divided by, at the root and each node read."""
     if normalise == "vocabulary":
         return torch.logsumexp(logits, dim=2)
-    asked = torch.cat([table.inner.new_zeros(1), table.inner])  # the nodes whose logits these are
-    names = table.child_tokens[asked].expand(logits.shape[0], -1, -1)
-    ways = logits.gather(2, names).masked_fill(table.child_nodes[asked] < 0, -torch.inf)
-    return torch.logsumexp(ways, dim=2)
+    column = stretch.column.expand_as(ways)
+    blank = torch.full_like(logits[:, :, 0], -torch.inf)
+    top = blank.scatter_reduce(1, column, ways.detach(), reduce="amax").clamp_min(-1e30)
+    shares = (ways - top.gather(1, column)).exp()
+    return torch.zeros_like(top).scatter_add(1, column, shares).log() + top
 
 
 def _walk_greedily(edges: Tensor, table: AnswerTable) -> Tensor:
     node = torch.zeros(edges.shape[0], dtype=torch.long, device=edges.device)
     for _ in table.levels:
-        children = table.child_nodes[node]  # (B, C)
-        open_ways = children >= 0
-        scores = edges.gather(1, children.clamp_min(0)).masked_fill(~open_ways, -torch.inf)
-        best = children.gather(1, scores.argmax(dim=1, keepdim=True))[:, 0]
-        node = torch.where(open_ways.any(dim=1), best, node)
+        ways = table.ways(node)  # (B, C)
+        scores = edges.gather(1, ways.clamp_min(0)).masked_fill(ways < 0, -torch.inf)
+        best = ways.gather(1, scores.argmax(dim=1, keepdim=True))[:, 0]
+        node = torch.where(best >= 0, best, node)
     return table.node_answer[node]
 
 

@@ -42,8 +42,8 @@ def gold_history(table: Table, answer_index: Tensor) -> History:
     """
     mask = table.target_mask[answer_index]
     width = int(mask.sum(dim=1).max())
-    targets = table.targets[answer_index][:, :width]
-    nodes = table.path_nodes[answer_index][:, :width]
+    targets = table.targets[answer_index][:, :width].long()
+    nodes = table.path_nodes[answer_index][:, :width].long()
     content = mask[:, 1:width]  # a content token is one that something follows
     return History(
         ids=targets[:, :-1],
@@ -175,7 +175,7 @@ def parallel_history(
     gold = gold_history(table, answer_index)
     width = gold.ids.shape[1]
     logits = writer.extend(prefix, gold.ids, gold.mask).logits[:, :width]
-    nodes = table.path_nodes[answer_index][:, : width + 1]
+    nodes = table.path_nodes[answer_index][:, : width + 1].long()
     position = torch.arange(width, device=nodes.device)
     best = table.choose(nodes[:, :width], logits, position, None if noise is None else noise.take(width))
     coins = coins[:, :width]
@@ -189,7 +189,7 @@ def parallel_history(
 
 def _gold_tokens(table: Table, answer_index: Tensor) -> Tensor:
     """(B, L + 1); −1 behind gold's end, which is no token, where the table's filling, 0, would be one."""
-    return table.targets[answer_index].masked_fill(~table.target_mask[answer_index], -1)
+    return table.targets[answer_index].long().masked_fill(~table.target_mask[answer_index], -1)
 
 
 def read_by_director(table: Table, mask: Tensor, nodes: Tensor | None) -> Tensor:
@@ -215,7 +215,7 @@ def _history(
     return History(
         ids=ids[:, :width],
         mask=mask[:, :width],
-        targets=table.targets[answer_index][:, : width + 1],
+        targets=table.targets[answer_index][:, : width + 1].long(),
         target_mask=table.target_mask[answer_index][:, : width + 1] & reached,
         target_weights=table.target_weights[answer_index][:, : width + 1],
         nodes=None if nodes is None else nodes[:, : width + 1],

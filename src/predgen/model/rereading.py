@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from predgen.model.tree_mask import tree_bias
-from predgen.model.writer import Prefix, Writer, Written, positions
+from predgen.model.writer import Prefix, Tree, Writer, Written, positions
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -119,6 +119,20 @@ class PathwiseWriter(RereadingWriter):
             for column, node in enumerate(path.tolist()):
                 found[node] = logits[:, column + 1]
         return torch.cat([behind_prompt, *(found[node][:, None] for node in range(ids.shape[0]))], dim=1)
+
+    def grow(self, prefix: Prefix, tree: Tree, ids: Tensor, parent: Tensor) -> tuple[Tensor, Tree]:
+        """As `Writer.grow`: one pass over prompt and path for each node."""
+        tree = tree.planted(ids, parent)
+        columns = []
+        for node in range(tree.ids.shape[1] - ids.shape[1], tree.ids.shape[1]):
+            depth = tree.depth[:, node]
+            # Ancestors stand in front of what follows them; the others go behind, where the mask leaves them out.
+            order = (~tree.sees[:, node]).int().argsort(dim=1, stable=True)[:, : int(depth.max())]
+            shown = torch.arange(order.shape[1], device=ids.device) < depth[:, None]
+            path = tree.ids.gather(1, order) * shown
+            logits = self._reread(prefix, path, shown).logits
+            columns.append(logits[torch.arange(ids.shape[0], device=ids.device), depth])
+        return torch.stack(columns, dim=1), tree
 
     def read(self, prompt_ids: Tensor, prompt_mask: Tensor) -> Tensor:
         """As `Writer.read`."""

@@ -36,25 +36,28 @@ def tree_bias(
     windows: LayerWindows | int | None,
     with_prompt: bool,
 ) -> Tensor | dict[str, Tensor]:
-    """The attention bias of M nodes behind S prompt columns: 0 where a query may look, the lowest number elsewhere.
+    """The attention bias of Q queries among M nodes, their last ones, behind S prompt columns.
+
+    It is 0 where a query may look, and the lowest number elsewhere.
 
     Args:
         prompt_mask: (B, S), nonzero on real tokens.
-        depth: (M,), 1 right behind the prompt.
-        sees: (M, M) bool; node i attends to node j.
+        depth: (M,) or (B, M), 1 right behind the prompt.
+        sees: (Q, M) or (B, Q, M) bool; query i attends to node j.
         dtype: Of the model's states.
         windows: As `layer_windows` gives them.
-        with_prompt: Whether the prompt's own tokens are queries too, since no cache holds them.
+        with_prompt: Whether the prompt's own tokens are queries too, since no cache holds them; then Q is M.
 
     Returns:
-        (B, 1, M or S + M, S + M), or one a layer type.
+        (B, 1, Q or S + M, S + M), or one a layer type.
     """
     real = prompt_mask.bool()
-    rows, columns, nodes = real.shape[0], real.shape[1], depth.shape[0]
+    rows, columns, nodes = real.shape[0], real.shape[1], depth.shape[-1]
+    asked = sees.shape[-2]
     lengths = real.sum(dim=1, keepdim=True)
-    positions = torch.cat([real.cumsum(dim=1) - 1, lengths + depth[None] - 1], dim=1)  # (B, S + M)
-    allowed = torch.cat([real[:, None].expand(rows, nodes, -1), sees[None].expand(rows, nodes, nodes)], dim=2)
-    queries = positions[:, columns:]
+    positions = torch.cat([real.cumsum(dim=1) - 1, lengths + depth - 1], dim=1)  # (B, S + M)
+    allowed = torch.cat([real[:, None].expand(rows, asked, -1), sees.expand(rows, asked, nodes)], dim=2)
+    queries = positions[:, columns + nodes - asked :]
     if with_prompt:
         causal = torch.ones(columns, columns, dtype=torch.bool, device=real.device).tril()
         # Padding looks at itself: a query that sees nothing would be NaN.

@@ -1,8 +1,8 @@
-"""The writer: a causal language model behind three passes.
+"""The writer: a causal language model behind four passes.
 
-`prefill` reads the prompts once, `extend` reads answer tokens behind them, `branch` reads a whole trie behind them. A
-`Prefix` is never changed: each pass works on a cache of its own that shares the prompt's tensors, so that sampling,
-training and scoring can all start from one prefill.
+`prefill` reads the prompts once, `extend` reads answer tokens behind them, `branch` a whole trie behind them, and
+`grow` a tree of each row's own, some nodes at a time. A `Prefix` is never changed: each pass works on a cache of its
+own that shares the prompt's tensors, so that sampling, training and scoring can all start from one prefill.
 """
 
 from __future__ import annotations
@@ -74,6 +74,45 @@ class Written(NamedTuple):
     logits: Tensor  # (B, T + 1, V); column t predicts the t-th token behind the prefix, the first by the prefix alone
     prefix: Prefix  # the prefix grown by these tokens
     prompt_logits: Tensor | None  # (B, S, V); those behind every column of the prefix, where they were asked for
+
+
+class Tree(NamedTuple):
+    """Trees that each row has of its own behind a prefix, as far as they are read; B rows, M nodes, S columns."""
+
+    keys: tuple[Tensor, ...]  # one a layer, (B, heads, S + M, head size); none where every pass reads anew
+    values: tuple[Tensor, ...]  # as keys
+    ids: Tensor  # (B, M) int64
+    depth: Tensor  # (B, M) int64; 1 right behind the prompt
+    sees: Tensor  # (B, M, M) bool; node i attends to node j: itself or an ancestor
+
+    @staticmethod
+    def bare(prefix: Prefix) -> Tree:
+        """A tree without nodes."""
+        none = prefix.ids[:, :0]
+        return Tree(prefix.keys, prefix.values, none, none, none[:, :, None].expand(-1, -1, 0).bool())
+
+    def planted(self, ids: Tensor, parent: Tensor) -> Tree:
+        """The tree with K nodes more, which have not been read yet.
+
+        Args:
+            ids: (B, K) tokens.
+            parent: (B, K) their parents among the M nodes, -1 for the prompt's end.
+        """
+        rows, count = ids.shape
+        own = torch.eye(count, dtype=torch.bool, device=ids.device).expand(rows, count, count)
+        depth, above = torch.ones_like(ids), self.sees.new_zeros(rows, count, self.ids.shape[1])
+        if self.ids.shape[1]:
+            at, rooted = parent.clamp_min(0), parent < 0
+            depth = torch.where(rooted, depth, self.depth.gather(1, at) + 1)
+            above = self.sees.gather(1, at[:, :, None].expand_as(above)) & ~rooted[:, :, None]
+        wider = nn.functional.pad(self.sees, (0, count))
+        return Tree(
+            self.keys,
+            self.values,
+            torch.cat([self.ids, ids], dim=1),
+            torch.cat([self.depth, depth], dim=1),
+            torch.cat([wider, torch.cat([above, own], dim=2)], dim=1),
+        )
 
 
 class Writer(nn.Module):
@@ -173,6 +212,34 @@ class Writer(nn.Module):
             use_cache=True,
         )
         return torch.cat([prefix.logits[:, None], output.logits], dim=1)
+
+    def grow(self, prefix: Prefix, tree: Tree, ids: Tensor, parent: Tensor) -> tuple[Tensor, Tree]:
+        """Reads K more nodes of each row's own tree; the nodes before them are not read again.
+
+        Args:
+            prefix: Of B rows, S columns.
+            tree: What has been read of the trees.
+            ids: (B, K) tokens.
+            parent: (B, K) their parents among the tree's nodes, -1 for the prompt's end.
+
+        Returns:
+            (B, K, V) next-token logits, and the grown trees.
+        """
+        tree = tree.planted(ids, parent)
+        asked, cache = tree.sees[:, -ids.shape[1] :], prefix._replace(keys=tree.keys, values=tree.values).cache()
+        output = self.lm(
+            input_ids=ids,
+            attention_mask=tree_bias(
+                prefix.mask, tree.depth, asked, prefix.keys[0].dtype, self.windows, with_prompt=False
+            ),
+            position_ids=prefix.lengths[:, None] + tree.depth[:, -ids.shape[1] :] - 1,
+            past_key_values=cache,
+            use_cache=True,
+        )
+        layers = output.past_key_values.layers
+        return output.logits, tree._replace(
+            keys=tuple(layer.keys for layer in layers), values=tuple(layer.values for layer in layers)
+        )
 
     def read(self, prompt_ids: Tensor, prompt_mask: Tensor) -> Tensor:
         """The last hidden states of prompts, (B, P, d), without the vocabulary projection."""

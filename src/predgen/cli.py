@@ -149,14 +149,20 @@ def predict(
         float | None, typer.Option(help="Labels: null where the chosen label's probability is below.")
     ] = None,
     interval: Annotated[
-        str, typer.Option(help="Numbers: conformal (around the prediction), or the posterior's: central, highest.")
-    ] = "conformal",
+        str | None,
+        typer.Option(help="Numbers: conformal (around the prediction), or the posterior's: central, highest."),
+    ] = None,
     quantile: Annotated[
         list[float] | None, typer.Option(help="Numbers: a quantile, e.g. 0.25; again for more.")
     ] = None,
     above: Annotated[
         list[float] | None, typer.Option(help="Numbers: the probability of exceeding this; again for more.")
     ] = None,
+    samples: Annotated[
+        int | None, typer.Option(help="Free numbers: draw so many answers a row; their shares are its distribution.")
+    ] = None,
+    temperature: Annotated[float, typer.Option(help="Free numbers: of the answers drawn.")] = 1.0,
+    seed: Annotated[int, typer.Option(help="Free numbers: of the answers drawn.")] = 0,
     resume: Annotated[
         bool, typer.Option(help="Go on where an earlier run of this command was stopped; begin where there was none.")
     ] = False,
@@ -193,9 +199,12 @@ def predict(
         thresholds=read_thresholds(threshold or ()),
         costs=None if costs is None else read_costs(costs),
         abstain_below=abstain_below,
-        interval=interval_kind(interval),
+        interval=None if interval is None else interval_kind(interval),
         quantiles=tuple(quantile or ()),
         above=tuple(above or ()),
+        samples=samples,
+        temperature=temperature,
+        seed=seed,
     )
     journal = Journal(target)
     file = Path(data).expanduser()

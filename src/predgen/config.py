@@ -92,7 +92,13 @@ class SpaceConfig:
     low: float | None = None  # grid: the smallest number
     high: float | None = None  # grid: the largest number
     decimals: Annotated[int, Field(ge=0, le=9)] | None = None  # grid, free: digits after the point
-    digits: Annotated[int, Field(ge=1, le=15)] | None = None  # free: most digits before the point
+    # linear: a grid in equal steps; log: with as many significant digits everywhere, for numbers of all magnitudes
+    scale: Literal["linear", "log"] = "linear"
+    digits: Annotated[int, Field(ge=1, le=15)] | None = (
+        None  # free: most digits before the point; log: significant ones
+    )
+    smallest: Size | None = None  # log: the smallest magnitude besides 0
+    strict: bool = False  # refuse targets between the numbers that can be written, instead of rounding them aloud
     marker: str = "####"  # free: what stands between a worked solution and its number in the target column
     solution_tokens: Positive | None = None  # free: the longest solution that may be written; None: as long as seen
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from predgen.answers.spaces import FreeNumber, LabelSet, NumberGrid, Numbers, Space
+from predgen.answers.spaces import FreeNumber, LabelSet, Numbers, Space
 from predgen.data.batches import pad_prompts
 from predgen.data.tokens import decode
 from predgen.decoding.decide import (
@@ -18,7 +18,7 @@ from predgen.decoding.decide import (
     grid_quantile,
     number_decisions,
     number_distribution,
-    posterior_probabilities,
+    weighted_numbers,
 )
 from predgen.metrics import classification_metrics, crps, interval_metrics, regression_metrics
 from predgen.model.method import Method
@@ -40,6 +40,7 @@ class Evaluation:
             its own central 90%. Classes: coverage and size of the 90% sets.
         outside_space: Share of rows whose unconstrained greedy text is no answer of the space; None without a writer.
         notes: What a reader should know of these rows.
+        covered: Where answers were searched for: "mean" and "least" share of the probability that was found in a row.
     """
 
     rows: int
@@ -49,6 +50,7 @@ class Evaluation:
     interval: dict[str, float]
     outside_space: float | None
     notes: list[str] = field(default_factory=list)
+    covered: dict[str, float] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """A JSON form, its keys the fields' names."""
@@ -117,16 +119,23 @@ def decision_metrics(
 
 def posterior_quality(scores: Scores, space: Numbers, truth: Targets) -> dict[str, float]:
     """The posterior's CRPS and the coverage of its own central 90% intervals; empty where there is no posterior."""
-    posterior = number_distribution(scores, space)
-    if posterior is None or not isinstance(space, NumberGrid):
+    posterior, weighted = number_distribution(scores, space), weighted_numbers(scores, space)
+    if posterior is None or weighted is None:
         return {}
     wanted = [float(value) for value in truth]
     found = interval_metrics(wanted, posterior.low.tolist(), posterior.high.tolist())
     return {
-        "crps": crps(wanted, posterior_probabilities(scores), np.array(space.values)),
+        "crps": crps(wanted, weighted.probabilities, weighted.values),
         "posterior_coverage": found["coverage"],
         "posterior_width": found["width"],
     }
+
+
+def coverage_of(scores: Scores) -> dict[str, float] | None:
+    """Mean and least share of the probability that a search found; None where none was needed."""
+    if scores.covered is None:
+        return None
+    return {"mean": float(scores.covered.mean()), "least": float(scores.covered.min())}
 
 
 def set_quality(held: NDArray[np.bool_], labels: Sequence[str], truth: Targets) -> dict[str, float]:
@@ -141,9 +150,7 @@ def set_quality(held: NDArray[np.bool_], labels: Sequence[str], truth: Targets) 
     return {"coverage": float(held[np.arange(len(gold)), gold].mean()), "size": float(held.sum(axis=1).mean())}
 
 
-def interval_coverages(
-    scores: Scores, grid: NumberGrid, truth: Sequence[float], levels: Sequence[float]
-) -> list[float]:
+def interval_coverages(scores: Scores, grid: Numbers, truth: Sequence[float], levels: Sequence[float]) -> list[float]:
     """The share of rows within the posterior's central interval of each level.
 
     Args:
@@ -152,10 +159,12 @@ def interval_coverages(
         truth: N targets.
         levels: In (0, 1).
     """
-    posterior, values, wanted = posterior_probabilities(scores), np.array(grid.values), np.asarray(truth)
+    posterior, wanted = weighted_numbers(scores, grid), np.asarray(truth)
+    assert posterior is not None
+    values, probabilities, _ = posterior
     shares = []
     for level in levels:
-        low, high = (grid_quantile(posterior, values, (1 + side * level) / 2) for side in (-1, 1))
+        low, high = (grid_quantile(probabilities, values, (1 + side * level) / 2) for side in (-1, 1))
         shares.append(float(((wanted >= low) & (wanted <= high)).mean()))
     return shares
 

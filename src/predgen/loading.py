@@ -16,7 +16,7 @@ from predgen.decoding.conformal import Conformal, conformal_from_json
 from predgen.errors import RunFolderError
 from predgen.model.build import Setting, build_fields_method, build_writer
 from predgen.model.record import RecordMethod
-from predgen.model.scale import Scale, scale_kind
+from predgen.model.scale import Scale, scale_kind, scale_unit
 from predgen.model.writer import Writer
 from predgen.peft_methods import peft_method
 from predgen.prediction import BATCH_TOKENS
@@ -137,14 +137,16 @@ def _put_together(folder: Path, records: list[RunRecord], names: list[str] | Non
         prompt = config.prompt
         frame = frame_of(tokenizer, prompt.cue, prompt.chat)
         vocabulary = Writer(base.model).vocabulary_size
-        tables, cues = build_fields(names, spaces, tokenizer, frame.behind, vocabulary, [()] * len(spaces))
+        tables, cues = build_fields(
+            names, spaces, tokenizer, frame.behind, vocabulary, [()] * len(spaces), config.search
+        )
         settings = [
             Setting(
                 config.of_field(each.target) if names else config,
                 each.task,
                 space,
                 each.total_steps,
-                Scale(each.mean, each.spread, scale_kind(space)),
+                Scale(each.mean, each.spread, scale_kind(space), scale_unit(space)),
             )
             for each, space in zip(records, spaces, strict=True)
         ]

@@ -170,13 +170,13 @@ def crps(truth: Sequence[float], probabilities: Floats, values: Floats) -> float
     Args:
         truth: N numbers.
         probabilities: (N, A), rows sum to 1.
-        values: (A,), ascending.
+        values: (A,) or (N, A), ascending.
     """
     wanted = np.asarray(truth, dtype=float)
-    distance = (probabilities * np.abs(values[None] - wanted[:, None])).sum(axis=1)
+    distance = (probabilities * np.abs(values - wanted[:, None])).sum(axis=1)
     # E|X − X'| = 2 Σ F (1 − F) · gap, which needs no square of A.
     below = np.cumsum(probabilities, axis=1)[:, :-1]
-    spread = (below * (1.0 - below) * np.diff(values)[None]).sum(axis=1)
+    spread = (below * (1.0 - below) * np.diff(values)).sum(axis=1)
     return float((distance - spread).mean())
 
 

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from predgen.answers.spaces import LabelSet, NumberGrid, Numbers
+from predgen.answers.spaces import LabelSet, Numbers
 from predgen.data.batches import pad_prompts
 from predgen.data.prompts import EncodedRows
 from predgen.decoding.decide import (
@@ -21,10 +21,11 @@ from predgen.decoding.decide import (
     by_thresholds,
     grid_quantile,
     number_distribution,
-    posterior_probabilities,
     probability_above,
+    weighted_numbers,
 )
 from predgen.decoding.options import PredictOptions
+from predgen.decoding.support import Support
 from predgen.model.method import Method
 from predgen.model.outputs import Scores
 
@@ -38,12 +39,15 @@ class LabelPrediction:
         prediction: The label; None where the run was to abstain below a confidence, and did.
         probabilities: Of every label, summing to 1; or of the likeliest, where only so many were asked for.
         set: The labels that, together, hold the row's own with the probability that was asked for; 90% by default.
+        covered: Where labels were searched for: the least share of the probability that was found; the rest is spread
+            evenly over the labels not found, by their beginnings.
     """
 
     row: int
     prediction: str | None
     probabilities: dict[str, float]
     set: tuple[str, ...]
+    covered: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,6 +64,8 @@ class NumberPrediction:
         text: What was written where the space cannot be listed, its worked solution included; else None.
         quantiles: Level → the posterior's quantile, of the levels that were asked for; else None.
         above: Number → the posterior's probability of exceeding it, of those that were asked for; else None.
+        covered: Where numbers were searched for: the least share of the probability that lies on numbers found; the
+            rest lies on the middles of the stretches of numbers that were not opened.
     """
 
     row: int
@@ -70,6 +76,7 @@ class NumberPrediction:
     text: str | None = None
     quantiles: dict[str, float] | None = None
     above: dict[str, float] | None = None
+    covered: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -176,7 +183,7 @@ def score_answers(
                 raise
             batch_tokens = batch.prompt_ids.numel() // 2
             continue
-        parts.append([Scores(*(None if field is None else field.cpu() for field in scores)) for scores in answers])
+        parts.append([scores.cpu() for scores in answers])
         progress(len(chosen))
         start += len(chosen)
     method.train(training)
@@ -253,19 +260,31 @@ def _mean_of_windows(scores: Scores, encoded: EncodedRows) -> Scores:
         greedy = torch.where(windows == 1, greedy[first], posterior.argmax(dim=1))
     logits = None if scores.class_logits is None else mean_of_logs(scores.class_logits.double().log_softmax(dim=1))
     value = None if scores.value is None else mean(scores.value)
-    # Free numbers cannot be averaged over windows, and are refused there.
+    # Free numbers, and numbers that are searched for, cannot be averaged over windows, and are refused there.
     return Scores.nothing()._replace(
-        log_posterior=posterior, log_mass=mean_of_logs(scores.log_mass), greedy=greedy, class_logits=logits, value=value
+        log_posterior=posterior,
+        log_mass=mean_of_logs(scores.log_mass),
+        greedy=greedy,
+        class_logits=logits,
+        value=value,
+        covered=None if scores.covered is None else mean(scores.covered),
     )
 
 
-def _joined(column: tuple[Tensor | None, ...], back: Tensor) -> Tensor | None:
+def _joined(column: tuple[Any, ...], back: Tensor) -> Any:
     present = [part for part in column if part is not None]
+    if present and isinstance(present[0], Support):
+        return Support.joined(present).chosen(back)
     return torch.cat(present)[back] if present else None
 
 
 def label_predictions(
-    decided: ClassDecision, held: NDArray[np.bool_], space: LabelSet, options: PredictOptions, rows: Sequence[int]
+    decided: ClassDecision,
+    held: NDArray[np.bool_],
+    space: LabelSet,
+    options: PredictOptions,
+    rows: Sequence[int],
+    covered: Tensor | None = None,
 ) -> list[LabelPrediction]:
     """Typed predictions under one decision, or what thresholds or costs make of its probabilities.
 
@@ -275,6 +294,7 @@ def label_predictions(
         space: The labels.
         options: What was asked for.
         rows: N input positions.
+        covered: (N,) where labels were searched for.
     """
     labels, chosen = space.labels, decided.chosen
     if options.thresholds:
@@ -291,6 +311,7 @@ def label_predictions(
                 prediction=None if unsure else labels[index],
                 probabilities={labels[place]: float(probabilities[place]) for place in listed[: options.top]},
                 set=tuple(label for label, inside in zip(labels, held[position], strict=True) if inside),
+                covered=None if covered is None else float(covered[position]),
             )
         )
     return predictions
@@ -334,6 +355,7 @@ def number_predictions(
                 text=texts[position],
                 quantiles={name: float(column[position]) for name, column in quantiles.items()} or None,
                 above={name: float(column[position]) for name, column in above.items()} or None,
+                covered=None if scores.covered is None else float(scores.covered[position]),
             )
         )
     return predictions
@@ -343,9 +365,10 @@ def read_posterior(
     scores: Scores, space: Numbers, options: PredictOptions
 ) -> tuple[dict[str, Floats], dict[str, Floats]]:
     """The quantiles and the probabilities of exceeding a number that were asked for, (N,) each, by their names."""
-    if not isinstance(space, NumberGrid) or not (options.quantiles or options.above):
+    weighted = weighted_numbers(scores, space)
+    if weighted is None or not (options.quantiles or options.above):
         return {}, {}
-    posterior, values = posterior_probabilities(scores), np.array(space.values)
+    values, posterior, _ = weighted
     return (
         {f"{level:g}": grid_quantile(posterior, values, level) for level in options.quantiles},
         {f"{number:g}": probability_above(posterior, values, number) for number in options.above},

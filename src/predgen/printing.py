@@ -88,6 +88,11 @@ def _print_one(evaluation: dict[str, Any], title: str, out: Console) -> None:
             notes.append(
                 f"the posterior's CRPS, to be set beside the MAE of a single number, is {interval['crps']:.4f}"
             )
+    if covered := evaluation.get("covered"):
+        notes.append(
+            f"answers were searched for: those found hold at least {covered['mean']:.1%} of the probability on "
+            f"average, {covered['least']:.1%} in the least covered row"
+        )
     if evaluation["outside_space"] is not None:
         notes.append(f"unconstrained greedy text lies outside the space in {evaluation['outside_space']:.1%} of rows")
     for note in [*notes, *evaluation["notes"]]:

@@ -112,7 +112,12 @@ class RecordRun(BaseRun):
         if self.record.kind == "multilabel":
             self._check_for_multilabel(options)
             return
-        for name, asked in (("threshold", options.thresholds), ("cost", options.costs), ("decision", options.decision)):
+        for name, asked in (
+            ("threshold", options.thresholds),
+            ("cost", options.costs),
+            ("decision", options.decision),
+            ("sample", options.samples),
+        ):
             if asked:
                 raise ConfigError(
                     f"A {name} is asked for, and this run has several fields: {', '.join(self.runs)}.",

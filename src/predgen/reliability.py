@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from predgen.answers.spaces import LabelSet, NumberGrid
-from predgen.decoding.decide import ClassDecision, class_decisions, number_decisions
+from predgen.answers.spaces import LabelSet
+from predgen.decoding.decide import ClassDecision, class_decisions, number_decisions, weighted_numbers
 from predgen.decoding.options import PredictOptions
 from predgen.evaluation import Targets, interval_coverages
 from predgen.model.outputs import Scores
@@ -45,7 +45,7 @@ def reliability_curves(run: Run, raw: Scores, scores: Scores, truth: Targets) ->
     counts = [len(truth)] * len(LEVELS)
     curves = []
     for name, each in (("posterior, as trained", raw), ("posterior, calibrated", calibrated)):
-        if isinstance(run.space, NumberGrid) and each is not None and each.log_posterior is not None:
+        if each is not None and weighted_numbers(each, run.space) is not None:
             held = interval_coverages(each, run.space, wanted.tolist(), LEVELS)
             curves.append(Curve(name, list(LEVELS), held, counts))
     values = number_decisions(scores, run.space, run.reader_name)[run.record.decision].values

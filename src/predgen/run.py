@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from predgen.answers.spaces import FreeNumber, LabelSet, NumberGrid, Space
+from predgen.answers.spaces import FreeNumber, LabelSet, Space
 from predgen.base_run import DEFAULTS, BaseRun, MetricOf, Progress, Row, silent
 from predgen.data.prompts import PromptEncoder
 from predgen.data.schema import TargetField
@@ -24,13 +24,15 @@ from predgen.decoding.decide import (
     grid_quantile,
     highest_density,
     number_decisions,
-    posterior_probabilities,
+    weighted_numbers,
 )
 from predgen.decoding.options import PredictOptions, check_options
+from predgen.decoding.voting import vote
 from predgen.errors import DataError
 from predgen.evaluation import (
     Evaluation,
     Targets,
+    coverage_of,
     decision_metrics,
     posterior_quality,
     set_quality,
@@ -43,6 +45,7 @@ from predgen.metrics import (
     interval_metrics,
     regression_metrics,
 )
+from predgen.model.method import WritingMethod
 from predgen.model.outputs import Scores
 from predgen.prediction import BATCH_TOKENS, Prediction, label_predictions, number_predictions, score_rows
 from predgen.training.run_folder import RunRecord
@@ -147,7 +150,18 @@ class Run(BaseRun):
         self, bodies: Sequence[str], rows: Sequence[int], options: PredictOptions, progress: Progress
     ) -> Sequence[Prediction]:
         """Rendered rows → predictions; `rows` are their input positions, and `options` are checked."""
-        return self.decide(self.score(bodies, progress), rows, options)
+        return self.decide(self._scores_for(bodies, rows, options, progress), rows, options)
+
+    def _scores_for(
+        self, bodies: Sequence[str], rows: Sequence[int], options: PredictOptions, progress: Progress
+    ) -> Scores:
+        """`score`, or, where samples are asked for, the shares of the answers drawn."""
+        if options.samples is None:
+            return self.score(bodies, progress)
+        assert isinstance(self.method, WritingMethod)
+        prompts = self.encoder.rows(bodies).prompts
+        drawn = options.samples, options.temperature, options.seed
+        return vote(self.method, prompts, rows, *drawn, self.batch_size, progress)
 
     def score(self, bodies: Sequence[str], progress: Progress = silent) -> Scores:
         """Scores rendered rows, from their prompts alone, calibrated."""
@@ -159,11 +173,11 @@ class Run(BaseRun):
 
     def decide(self, scores: Scores, rows: Sequence[int], options: PredictOptions) -> Sequence[Prediction]:
         """Scores → typed predictions; `rows` are their input positions, and `options` are checked."""
-        decision = options.decision or self.record.decision
+        decision = options.decision or (self.record.decision if options.samples is None else "mode")
         if isinstance(self.space, LabelSet):
             decided = class_decisions(scores, self.space, self.reader_name)[decision]
             held = self.conformal[decision].sets(decided.probabilities, options.level)
-            return label_predictions(decided, held, self.space, options, rows)
+            return label_predictions(decided, held, self.space, options, rows, scores.covered)
         values = number_decisions(scores, self.space, self.reader_name)[decision].values
         ends = self.intervals(scores, values, options)
         return number_predictions(
@@ -174,11 +188,13 @@ class Run(BaseRun):
         """Lower and upper ends, (N,) each: around numbers (see `Conformal.intervals`), or of the posterior itself."""
         space, level = self.space, options.level
         assert not isinstance(space, LabelSet)
-        if options.interval != "conformal" and isinstance(space, NumberGrid):
-            posterior, numbers = posterior_probabilities(scores), np.array(space.values)
-            if options.interval == "highest":
-                return highest_density(posterior, numbers, level)
-            low, high = (grid_quantile(posterior, numbers, (1 + side * level) / 2) for side in (-1, 1))
+        weighted = weighted_numbers(scores, space) if options.interval_kind != "conformal" else None
+        if weighted is not None:
+            if options.interval_kind == "highest":
+                return highest_density(weighted.probabilities, weighted.values, level)
+            low, high = (
+                grid_quantile(weighted.probabilities, weighted.values, (1 + side * level) / 2) for side in (-1, 1)
+            )
             return low, high
         conformal = self.conformal[options.decision or self.record.decision]
         low, high = conformal.intervals(values, difficulties_of(scores, space), level, space.low, space.high)
@@ -189,8 +205,11 @@ class Run(BaseRun):
 
         For labels under the run's default decision; for numbers of the writer's exact posterior.
 
+        Where labels were searched for, what was not found is shared evenly by the labels with the same beginning.
+
         Raises:
-            DataError: If a row cannot be read, or the run has no distribution over numbers (a predictor, free numbers).
+            DataError: If a row cannot be read, or the run has no distribution over numbers (a predictor, free numbers),
+                or numbers are too many to list: `predict` gives their quantiles.
         """
         return self.probabilities(self.score([self.body(row) for row in rows]))
 
@@ -199,6 +218,11 @@ class Run(BaseRun):
         if isinstance(self.space, LabelSet):
             decision = decisions_for(scores, self.space, self.reader_name)[self.record.decision]
             return decision.probabilities  # type: ignore[union-attr]
+        if scores.support is not None:
+            raise DataError(
+                "This run's numbers are searched for, so that there is no probability of each.",
+                remedy="Use predict() with quantiles or numbers to exceed, or raise search.exact_nodes and fit again.",
+            )
         if scores.log_posterior is None:
             raise DataError(
                 "This run has no distribution over numbers: it is a predictor's, or of free numbers.",
@@ -240,4 +264,5 @@ class Run(BaseRun):
             baseline=baseline_metrics(self.record.baseline, truth),
             interval=interval,
             outside_space=share_outside_space(self.method, prompts, self.space, self.tokenizer, self.batch_size),
+            covered=coverage_of(scores),
         )

@@ -84,8 +84,9 @@ def test_what_is_too_wide_for_a_grid_is_written_freely_and_said() -> None:
     assert "too many to list" in reason and "no distribution" in reason
     assert infer_space([3.0, 17.5], "regression", SpaceConfig())[0] == NumberGrid(0, 20, 1)
     assert infer_space([-3.0, 17.5], "regression", SpaceConfig(kind="free"))[0] == FreeNumber(3, 1, True)
-    with pytest.raises(AnswerError, match="make 300,001 answers"):
-        infer_space([12.0, 250_000.0], "regression", SpaceConfig(kind="grid"))
+    assert infer_space([12.0, 250_000.0], "regression", SpaceConfig(kind="grid"))[0] == NumberGrid(0, 300_000, 0)
+    with pytest.raises(AnswerError, match="make 3,000,001 answers"):
+        infer_space([12.0, 250_000.0], "regression", SpaceConfig(kind="grid", decimals=1))
     with pytest.raises(AnswerError, match="All 2 targets are 3"):
         infer_space([3.0, 3.0], "regression", SpaceConfig(kind="free"))
     with pytest.raises(AnswerError, match=r"row 1: .*more than 2 digits"):

@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING
 from predgen.answers.free_number import FreeNumber
 from predgen.answers.free_table import FreeTable
 from predgen.answers.grammar import FreeAnswer, build_grammar
-from predgen.answers.spaces import Space
+from predgen.answers.spaces import LabelSet, Space
 from predgen.answers.tables import AnswerTable
 from predgen.answers.trie import build_trie
+from predgen.config import SearchConfig
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 Table = AnswerTable | FreeTable
+_DEFAULT = SearchConfig()
 
 
 def build_table(
@@ -24,6 +26,7 @@ def build_table(
     behind: str,
     vocabulary_size: int,
     gold: Sequence[FreeAnswer] = (),
+    search: SearchConfig = _DEFAULT,
 ) -> Table:
     """The table of a space.
 
@@ -33,10 +36,13 @@ def build_table(
         behind: What the prompt ends with, as `Frame.behind` has it.
         vocabulary_size: Width of the writer's logits.
         gold: The answers that will be taught, where the space does not list them.
+        search: When, and how far, answers that are listed are searched for.
 
     Raises:
         AnswerError: If the tokenizer cannot write the answers.
     """
     if isinstance(space, FreeNumber):
         return FreeTable(build_grammar(space, tokenizer, behind, gold), vocabulary_size)
-    return AnswerTable(build_trie(space, tokenizer, behind))
+    return AnswerTable(
+        build_trie(space, tokenizer, behind), search, None if isinstance(space, LabelSet) else space.numbers
+    )

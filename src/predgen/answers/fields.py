@@ -9,6 +9,7 @@ from predgen.answers.build import Table, build_table
 from predgen.answers.grammar import FreeAnswer
 from predgen.answers.spaces import Space
 from predgen.answers.trie import answer_separator
+from predgen.config import SearchConfig
 from predgen.data.tokens import ids_behind
 from predgen.errors import AnswerError
 
@@ -30,6 +31,7 @@ def build_fields(
     behind: str,
     vocabulary_size: int,
     gold: Sequence[Sequence[FreeAnswer]],
+    search: SearchConfig,
 ) -> FieldTables:
     r"""Tokenises every field's cue and answers.
 
@@ -40,12 +42,13 @@ def build_fields(
         behind: What the prompt ends with, as `Frame.behind` has it, e.g. ``"\nAnswer:"``.
         vocabulary_size: Width of the writer's logits.
         gold: Of each field the answers that will be taught, where its space does not list them; else none.
+        search: When, and how far, answers that are listed are searched for.
 
     Raises:
         AnswerError: If the tokenizer cannot write a cue or an answer, or two fields could not be told apart.
     """
     if names is None:
-        return FieldTables((build_table(spaces[0], tokenizer, behind, vocabulary_size, gold[0]),), ([],))
+        return FieldTables((build_table(spaces[0], tokenizer, behind, vocabulary_size, gold[0], search),), ([],))
     for name in names:
         if not name.strip() or name != " ".join(name.split()):
             raise AnswerError(
@@ -57,7 +60,7 @@ def build_fields(
         if cue in cues[:place]:
             raise AnswerError(f"The tokenizer writes the fields {names[cues.index(cue)]!r} and {names[place]!r} alike.")
     tables = tuple(
-        build_table(space, tokenizer, behind + text, vocabulary_size, answers)
+        build_table(space, tokenizer, behind + text, vocabulary_size, answers, search)
         for space, text, answers in zip(spaces, texts, gold, strict=True)
     )
     return FieldTables(tables, cues)

@@ -1,7 +1,8 @@
 """Answer spaces: value ↔ text, without torch.
 
-Every task has a space, and nothing outside it can ever be predicted. A closed space (`LabelSet`, `NumberGrid`) lists
-its answers in a fixed order; elsewhere an answer is known by its index in that order. `FreeNumber` cannot be listed.
+Every task has a space, and nothing outside it can ever be predicted. A closed space (`LabelSet`, `NumberGrid`,
+`LogGrid`) lists its answers in a fixed order; elsewhere an answer is known by its index in that order. `FreeNumber` has
+no list.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from predgen.answers.free_number import FreeNumber as FreeNumber
+from predgen.answers.log_grid import LogGrid as LogGrid
 from predgen.answers.places import place_weights
 from predgen.errors import AnswerError, nearest
 
@@ -42,7 +44,10 @@ class AnswerSpace(Protocol):
         ...
 
     def character_weights(self, index: int) -> list[float]:
-        """How much an error in each character of the answer's text should cost, relative to the others."""
+        """How much an error in each character of the answer's text should cost, relative to the others.
+
+        Texts that differ in their digits 1 to 9 alone have the same.
+        """
         ...
 
     def to_json(self) -> dict[str, Any]:
@@ -180,23 +185,26 @@ class NumberGrid:
         return self._last - self._first + 1
 
     @cached_property
+    def numbers(self) -> NDArray[np.float64]:
+        """The numbers, ascending."""
+        return np.asarray(np.arange(self._first, self._last + 1) / self._scale)
+
+    @cached_property
     def values(self) -> tuple[float, ...]:
         """The numbers, ascending."""
-        return tuple(whole / self._scale for whole in range(self._first, self._last + 1))
+        return tuple(self.numbers.tolist())
+
+    def text(self, index: int) -> str:
+        """One written number."""
+        whole = self._first + index
+        sign = "-" if whole < 0 else "+" if self._first < 0 else ""
+        # `abs` with an explicit sign, since format() would write minus zero as "-0.0".
+        return f"{sign}{abs(whole) / self._scale:.{self.decimals}f}"
 
     @cached_property
     def texts(self) -> Sequence[str]:
         """The written numbers, ascending by value."""
-        sign = "+" if self._first < 0 else ""
-        # `abs` with an explicit sign, since format() would write minus zero as "-0.0".
-        return tuple(
-            f"{'-' if whole < 0 else sign}{abs(whole) / self._scale:.{self.decimals}f}"
-            for whole in range(self._first, self._last + 1)
-        )
-
-    @cached_property
-    def _positions(self) -> dict[str, int]:
-        return {text: position for position, text in enumerate(self.texts)}
+        return tuple(map(self.text, range(len(self))))
 
     def index(self, value: object) -> int:
         """The grid point nearest to a number; ties go to the even step, as `round` does.
@@ -220,11 +228,15 @@ class NumberGrid:
 
     def parse(self, text: str) -> int | None:
         """The grid point that a text spells exactly as the grid writes it, outer blanks aside; None otherwise."""
-        return self._positions.get(text.strip())
+        try:
+            index = self.index(text)
+        except AnswerError:
+            return None
+        return index if self.text(index) == text.strip() else None
 
     def character_weights(self, index: int) -> list[float]:
         """As `place_weights` has it."""
-        return place_weights(self.texts[index])
+        return place_weights(self.text(index))
 
     def admit(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Values of a head, clipped to the grid's range."""
@@ -239,7 +251,8 @@ class NumberGrid:
         return f"numbers from {self.low} to {self.high}, {self.decimals} decimals"
 
 
-Numbers = NumberGrid | FreeNumber
+Grid = NumberGrid | LogGrid  # numbers that can be listed
+Numbers = Grid | FreeNumber
 Space = LabelSet | Numbers
 
 
@@ -254,6 +267,9 @@ def space_from_json(record: Mapping[str, Any]) -> Space:
             return LabelSet(tuple(record["labels"]), bool(record["ordered"]))
         if record["kind"] == "numbers":
             return NumberGrid(float(record["low"]), float(record["high"]), int(record["decimals"]))
+        if record["kind"] == "log numbers":
+            low, high, smallest = (float(record[name]) for name in ("low", "high", "smallest"))
+            return LogGrid(low, high, smallest, int(record["digits"]))
         if record["kind"] == "free numbers":
             return FreeNumber(
                 int(record["digits"]),
@@ -266,5 +282,5 @@ def space_from_json(record: Mapping[str, Any]) -> Space:
         raise AnswerError(f"The answer space {dict(record)!r} is incomplete: {problem!r}.") from problem
     raise AnswerError(
         f"The answer space is of an unknown kind, {record['kind']!r}.",
-        nearest("", ["labels", "numbers", "free numbers"]),
+        nearest("", ["labels", "numbers", "log numbers", "free numbers"]),
     )

@@ -186,10 +186,13 @@ class _Spelling:
                 # Behind a letter: alone, a SentencePiece token would lose its leading blank.
                 self.pieces[token] = decode(self.tokenizer, [*self.before, token])[1:]
         pieces = [self.pieces[token] for token in ids]
-        if "".join(pieces).strip() == text and pieces and pieces[0].strip():
-            pieces[0] = pieces[0].lstrip()
+        blanks = 0  # tokens in front that spell nothing of the text
+        while blanks < len(pieces) and not pieces[blanks].strip():
+            blanks += 1
+        if "".join(pieces).strip() == text and blanks < len(pieces):
+            pieces[: blanks + 1] = [*[""] * blanks, pieces[blanks].lstrip()]
             return tuple(map(len, pieces))
-        # Characters of several tokens, or a blank that is a token of its own.
+        # Characters of several tokens.
         spelled = decode(self.tokenizer, ids).strip()
         if not ids or spelled != text:
             raise AnswerError(

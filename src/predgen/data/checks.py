@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from predgen.answers.spaces import FreeNumber, LabelSet, NumberGrid, Space
+from predgen.answers.spaces import FreeNumber, Grid, LabelSet, Space
 from predgen.errors import AnswerError, DataError, nearest
 
 _NAMED = 5  # rows that a message names; the others are counted
@@ -69,11 +69,51 @@ def strange_targets(space: Space, targets: Sequence[str] | Sequence[float], numb
             nearest(str(strange[0][1]), space.labels),
             "Leave these rows out, or name all labels in space.labels.",
         )
-    where = f"the grid from {space.low:g} to {space.high:g}" if isinstance(space, NumberGrid) else "what can be written"
+    where = f"the grid from {space.low:g} to {space.high:g}" if isinstance(space, Grid) else "what can be written"
     return (
         f"{len(strange)} {part} rows have targets outside {where} ({named}): "
         "they count in every score, and can never be predicted exactly."
     )
+
+
+def rounded_targets(
+    space: Space, targets: Sequence[str] | Sequence[float], numbers: Sequence[int], part: str, strict: bool
+) -> str:
+    """Says how many targets lie between the numbers that can be written, and how far off.
+
+    Args:
+        space: The answers.
+        targets: N targets.
+        numbers: Their row numbers.
+        part: "training", "dev" or "test".
+        strict: Whether to refuse them.
+
+    Returns:
+        A line to be shown; empty where there are none. Training takes the nearest number there is in their place; every
+        score compares with the target as it is.
+
+    Raises:
+        DataError: If there are some, and it is strict.
+    """
+    if isinstance(space, LabelSet):
+        return ""
+    off = []
+    for target, number in zip(targets, numbers, strict=True):
+        value = float(str(target))
+        try:
+            near = float(space.write(value)) if isinstance(space, FreeNumber) else space.numbers[space.index(value)]
+        except AnswerError:
+            continue  # outside; `strange_targets` says so
+        if abs(near - value) > 1e-9 * max(1.0, abs(value)):
+            off.append((number, target, float(abs(near - value))))
+    if not off:
+        return ""
+    named = ", ".join(f"row {number}: {target!r}" for number, target, _ in off[:_NAMED]) + ", …" * (len(off) > _NAMED)
+    found = f"{len(off)} of {len(targets)} {part} targets lie between the numbers that can be written ({named})"
+    if strict:
+        raise DataError(f"{found}.", "space.strict is set.", "Raise space.decimals or space.digits, or round them.")
+    furthest = max(distance for _, _, distance in off)
+    return f"{found}: the nearest stands for each, at most {furthest:.3g} off. (space.decimals, space.strict)"
 
 
 def unseen_labels(trained: Sequence[str], other: Sequence[str], part: str) -> str:

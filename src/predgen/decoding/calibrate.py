@@ -10,8 +10,11 @@ import torch
 from numpy.typing import NDArray
 from scipy.optimize import minimize, minimize_scalar
 
-from predgen.answers.spaces import LabelSet, NumberGrid, Space
+from predgen.answers.spaces import Grid, LabelSet, Space
+from predgen.decoding.decide import number_distribution
+from predgen.decoding.support import Support
 from predgen.errors import AnswerError
+from predgen.metrics import crps
 from predgen.model.outputs import Scores
 
 Floats = NDArray[np.float64]
@@ -47,12 +50,14 @@ class Calibration:
             one, other = self.mix
             if logits is not None:
                 mixed_logits = one * posterior + other * logits
-            if value is not None and isinstance(space, NumberGrid):
-                tempered = (posterior.double() / self.posterior).softmax(dim=1)
-                mean = tempered @ torch.tensor(space.values, dtype=torch.float64)
-                mixed_value = one * mean + other * value.double()
-        return scores._replace(
+        tempered = scores._replace(
             log_posterior=None if posterior is None else (posterior / self.posterior).log_softmax(dim=1),
+            support=None if scores.support is None else scores.support.tempered(self.posterior),
+        )
+        if self.mix is not None and value is not None and isinstance(space, Grid):
+            one, other = self.mix
+            mixed_value = one * torch.from_numpy(_means(tempered, space)) + other * value.double()
+        return tempered._replace(
             class_logits=None if logits is None else logits / self.reader,
             mixed_logits=mixed_logits,
             mixed_value=mixed_value,
@@ -63,7 +68,8 @@ def fit_calibration(scores: Scores, space: Space, truth: Sequence[str] | Sequenc
     """Fits temperatures and the mixture.
 
     Temperatures and the mixture of classes minimise the log loss; the mixture of numbers the absolute error where the
-    run is selected by it, the squared error elsewhere.
+    run is selected by it, the squared error elsewhere. The temperature of numbers that were searched for minimises
+    their CRPS, since a target may be none of those found.
 
     Args:
         scores: Of N held-out rows, as the method gave them.
@@ -76,19 +82,37 @@ def fit_calibration(scores: Scores, space: Space, truth: Sequence[str] | Sequenc
     posterior = _array(scores.log_posterior)
     logits = _array(scores.class_logits)
     by_writer = _temperature(posterior[inside], gold[inside]) if posterior is not None else 1.0
+    if scores.support is not None:
+        by_writer = _temperature_of_support(scores.support, np.array([float(target) for target in truth]))
     by_reader = _temperature(logits[inside], gold[inside]) if logits is not None else 1.0
     mix = None
     if posterior is not None and logits is not None:
         mix = _mix_classes(posterior[inside], logits[inside], gold[inside], 1.0 / by_writer)
-    elif posterior is not None and scores.value is not None and isinstance(space, NumberGrid):
-        mean = _softmax(posterior / by_writer) @ np.array(space.values)
+    elif (posterior is not None or scores.support is not None) and scores.value is not None and isinstance(space, Grid):
+        mean = _means(Calibration(len(truth), by_writer).apply(scores, space), space)
         read = space.admit(scores.value.double().cpu().numpy())
         mix = _mix_numbers(mean, read, np.array([float(target) for target in truth]), absolute=metric == "mae")
     return Calibration(len(truth), by_writer, by_reader, mix)
 
 
+def _means(scores: Scores, space: Grid) -> Floats:
+    distribution = number_distribution(scores, space)
+    assert distribution is not None
+    return distribution.mean
+
+
+def _temperature_of_support(support: Support, truth: Floats) -> float:
+    values = support.values.cpu().numpy()
+    found = minimize_scalar(
+        lambda log: crps(truth.tolist(), support.tempered(float(np.exp(log))).log_probs.exp().cpu().numpy(), values),
+        bounds=(-np.log(20), np.log(20)),
+        method="bounded",
+    )
+    return float(np.exp(found.x))
+
+
 def _index(space: Space, target: str | float) -> int:
-    if not isinstance(space, LabelSet | NumberGrid):
+    if not isinstance(space, LabelSet | Grid):
         return -1
     try:
         return space.index(target)
@@ -98,12 +122,6 @@ def _index(space: Space, target: str | float) -> int:
 
 def _array(logs: torch.Tensor | None) -> Floats | None:
     return None if logs is None else np.asarray(logs.double().cpu().numpy())
-
-
-def _softmax(logits: Floats) -> Floats:
-    exp = np.exp(logits - logits.max(axis=1, keepdims=True))
-    shares: Floats = exp / exp.sum(axis=1, keepdims=True)
-    return shares
 
 
 def _log_loss(logits: Floats, gold: NDArray[np.int64]) -> float:

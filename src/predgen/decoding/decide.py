@@ -4,8 +4,9 @@ Classes: "mode" (likeliest label), "greedy" (likeliest token after token), the d
 writer and director together, as dev rows weigh them. Ordered labels also have a "median" (half of the probability on
 either side) and a "rank" (the label nearest to the mean position).
 Numbers: "mean" (best for squared error), "median" (best for absolute error), "mode", "greedy", the director's or head's
-value, and "mixed". All of them lie within the answer space. Of numbers that cannot be listed there is no distribution:
-"greedy" is what was written, and the director's or head's value is rounded as the space writes numbers.
+value, and "mixed". All of them lie within the answer space. Of numbers that cannot be listed there is no distribution
+unless answers are drawn: "greedy" is what was written, and the director's or head's value is rounded as the space
+writes numbers. Where a distribution is held by a few numbers a row (`Support`), those stand in place of a grid.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from predgen.answers.spaces import LabelSet, NumberGrid, Numbers, Space
+from predgen.answers.spaces import FreeNumber, Grid, LabelSet, Numbers, Space
+from predgen.decoding.support import Weighted
 from predgen.model.outputs import Scores
 
 Floats = NDArray[np.float64]
@@ -37,11 +39,11 @@ class NumberDecision(NamedTuple):
 
 
 class NumberDistribution(NamedTuple):
-    """What the posterior over a grid says of each row."""
+    """What the posterior says of each row."""
 
     mean: Floats  # (N,)
     median: Floats  # (N,)
-    deviation: Floats  # (N,) standard deviation; at least half a step, since the grid knows no less
+    deviation: Floats  # (N,) standard deviation; at least half a step, since no grid knows less
     low: Floats  # (N,) lower end of the central 90% interval
     high: Floats  # (N,) its upper end
 
@@ -87,12 +89,13 @@ def number_decisions(scores: Scores, space: Numbers, reader_name: str | None) ->
     decisions = {}
     if scores.number is not None:
         decisions["greedy"] = NumberDecision(scores.number.double().cpu().numpy())
-    if scores.log_posterior is not None and scores.greedy is not None and isinstance(space, NumberGrid):
-        posterior, values = _probabilities(scores.log_posterior), np.array(space.values)
-        decisions["mean"] = NumberDecision(posterior @ values)
-        decisions["median"] = NumberDecision(grid_quantile(posterior, values, 0.5))
-        decisions["mode"] = NumberDecision(values[posterior.argmax(axis=1)])
-        decisions["greedy"] = NumberDecision(values[scores.greedy.cpu().numpy()])
+    if (posterior := weighted_numbers(scores, space)) is not None:
+        values, probabilities, modes = posterior
+        decisions["mean"] = NumberDecision(expectation(probabilities, values))
+        decisions["median"] = NumberDecision(grid_quantile(probabilities, values, 0.5))
+        decisions["mode"] = NumberDecision(modes)
+        if scores.greedy is not None and not isinstance(space, FreeNumber):
+            decisions["greedy"] = NumberDecision(space.numbers[scores.greedy.cpu().numpy()])
     if scores.value is not None and reader_name is not None:
         decisions[reader_name] = NumberDecision(space.admit(scores.value.double().cpu().numpy()))
     if scores.mixed_value is not None:
@@ -111,29 +114,39 @@ def decisions_for(
 
 def number_distribution(scores: Scores, space: Numbers) -> NumberDistribution | None:
     """Mean, median and central 90% interval of the posterior; None without a posterior."""
-    if scores.log_posterior is None or not isinstance(space, NumberGrid):
+    posterior = weighted_numbers(scores, space)
+    if posterior is None:
         return None
-    posterior, values = _probabilities(scores.log_posterior), np.array(space.values)
-    tail, mean = (1.0 - INTERVAL_LEVEL) / 2, posterior @ values
-    variance = posterior @ values**2 - mean**2
+    values, probabilities, _ = posterior
+    tail, mean = (1.0 - INTERVAL_LEVEL) / 2, expectation(probabilities, values)
+    median = grid_quantile(probabilities, values, 0.5)
+    variance = expectation(probabilities, values**2) - mean**2
     return NumberDistribution(
         mean=mean,
-        median=grid_quantile(posterior, values, 0.5),
-        deviation=np.sqrt(np.maximum(variance, (space.step / 2) ** 2)),
-        low=grid_quantile(posterior, values, tail),
-        high=grid_quantile(posterior, values, 1.0 - tail),
+        median=median,
+        deviation=np.sqrt(np.maximum(variance, (_step_at(space, median) / 2) ** 2)),
+        low=grid_quantile(probabilities, values, tail),
+        high=grid_quantile(probabilities, values, 1.0 - tail),
     )
 
 
-def posterior_probabilities(scores: Scores) -> Floats:
-    """(N, A) the posterior, in float64.
+def weighted_numbers(scores: Scores, space: Numbers) -> Weighted | None:
+    """The posterior over a grid, or over the numbers that were found or drawn; None without either."""
+    if scores.support is not None:
+        support = scores.support.cpu()
+        return Weighted(support.values.numpy(), _probabilities(support.log_probs), support.modes)
+    if scores.log_posterior is None or not isinstance(space, Grid):
+        return None
+    posterior, values = _probabilities(scores.log_posterior), space.numbers
+    return Weighted(values, posterior, values[posterior.argmax(axis=1)])
 
-    Raises:
-        ValueError: If the scores hold none.
-    """
-    if scores.log_posterior is None:
-        raise ValueError("These scores hold no posterior.")
-    return _probabilities(scores.log_posterior)
+
+def _step_at(space: Numbers, values: Floats) -> Floats:
+    """(N,) the distance to the next number that the space has."""
+    if isinstance(space, FreeNumber):
+        return np.full(len(values), 10.0**-space.decimals)
+    right = np.clip(np.searchsorted(space.numbers, values), 1, len(space) - 1)
+    return np.asarray(space.numbers[right] - space.numbers[right - 1])
 
 
 def by_thresholds(probabilities: Floats, labels: Sequence[str], thresholds: Mapping[str, float]) -> NDArray[np.int64]:
@@ -175,22 +188,24 @@ def highest_density(probabilities: Floats, values: Floats, level: float) -> tupl
 
     Args:
         probabilities: (N, A), rows sum to 1.
-        values: (A,), ascending.
+        values: (A,) or (N, A), ascending.
         level: In (0, 1).
 
     Returns:
         Lower and upper ends, (N,) each, both in the interval.
     """
     ends = np.empty((len(probabilities), 2))
-    start = np.arange(len(values))
-    for row, mass in enumerate(probabilities):
+    start = np.arange(values.shape[-1])
+    for row, (mass, numbers) in enumerate(
+        zip(probabilities, np.broadcast_to(values, probabilities.shape), strict=True)
+    ):
         before = np.concatenate([[0.0], np.cumsum(mass)])
         # Rounding must not ask for more than the sum has.
         stop = np.searchsorted(before, np.minimum(before[start] + level, before[-1]) - 1e-12)
         enough = before[stop] - before[start] >= level - 1e-9
-        width = np.where(enough, values[stop - 1] - values[start], np.inf)
+        width = np.where(enough, numbers[stop - 1] - numbers[start], np.inf)
         best = np.lexsort((before[start] - before[stop], width))[0]
-        ends[row] = values[best], values[stop[best] - 1]
+        ends[row] = numbers[best], numbers[stop[best] - 1]
     return ends[:, 0], ends[:, 1]
 
 
@@ -199,11 +214,16 @@ def probability_above(probabilities: Floats, values: Floats, threshold: float) -
 
     Args:
         probabilities: (N, A), rows sum to 1.
-        values: (A,).
+        values: (A,) or (N, A).
         threshold: Any number.
     """
-    above: Floats = probabilities[:, values > threshold].sum(axis=1)
-    return above
+    return expectation(probabilities, (values > threshold).astype(np.float64))
+
+
+def expectation(probabilities: Floats, values: Floats) -> Floats:
+    """(N,) means of (A,) or (N, A) values under (N, A) probabilities."""
+    mean: Floats = probabilities @ values if values.ndim == 1 else (probabilities * values).sum(axis=1)
+    return mean
 
 
 def grid_quantile(probabilities: Floats, values: Floats, level: float) -> Floats:
@@ -211,7 +231,7 @@ def grid_quantile(probabilities: Floats, values: Floats, level: float) -> Floats
 
     Args:
         probabilities: (N, A), rows sum to 1.
-        values: (A,), ascending.
+        values: (A,) or (N, A), ascending.
         level: In (0, 1).
 
     Returns:
@@ -220,7 +240,8 @@ def grid_quantile(probabilities: Floats, values: Floats, level: float) -> Floats
     reached = np.cumsum(probabilities, axis=1) >= level - 1e-12  # rounding must not push a tie one step up
     # Where rounding keeps the last sum below the level, the last value is meant.
     reached[:, -1] = True
-    quantile: Floats = values[reached.argmax(axis=1)]
+    place = reached.argmax(axis=1)
+    quantile: Floats = values[place] if values.ndim == 1 else values[np.arange(len(place)), place]
     return quantile
 
 

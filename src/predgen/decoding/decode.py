@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -10,6 +10,7 @@ from torch import Tensor
 from predgen.answers.build import Table
 from predgen.answers.free_table import FreeTable
 from predgen.config import Normalise
+from predgen.decoding.beam import search_trie
 from predgen.decoding.score import score_trie
 from predgen.decoding.walk import walk
 from predgen.model.history import gold_history, read_by_director
@@ -28,7 +29,7 @@ class Decoded(NamedTuple):
 
 @torch.no_grad()
 def decode(writer: Writer, prefix: Prefix, table: Table, normalise: Normalise) -> Decoded:
-    """Scores all answers where they can be listed, and writes the likeliest token after token where they cannot.
+    """Scores all answers, or searches for the likeliest where they are too many, or writes where there is no list.
 
     Args:
         writer: The language model.
@@ -44,9 +45,13 @@ def decode(writer: Writer, prefix: Prefix, table: Table, normalise: Normalise) -
         written[:, : walked.ids.shape[1]] = walked.ids.masked_fill(~walked.mask, -1)
         number = table.numbers(walked.ids, read)
         return Decoded(Scores.nothing()._replace(number=number, written=written), walked.ids, walked.mask, read)
-    scored = score_trie(writer, prefix, table, normalise)
-    scores = Scores.nothing()._replace(
-        log_posterior=scored.log_posterior, log_mass=scored.log_mass, greedy=scored.greedy
-    )
-    shown = gold_history(table, scored.greedy)  # the greedy answer stands where gold stands in training
+    if table.exact:
+        scored = score_trie(writer, prefix, table, normalise)
+        scores = Scores.nothing()._replace(
+            log_posterior=scored.log_posterior, log_mass=scored.log_mass, greedy=scored.greedy
+        )
+    else:
+        scores = Scores.nothing()._replace(**search_trie(writer, prefix, table, normalise)._asdict())
+    greedy = cast(Tensor, scores.greedy).to(prefix.ids.device)
+    shown = gold_history(table, greedy)  # the greedy answer stands where gold stands in training
     return Decoded(scores, shown.ids, shown.mask, shown.read)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, get_args
 
-from predgen.answers.spaces import LabelSet, Space
+from predgen.answers.spaces import FreeNumber, LabelSet, Space
 from predgen.decoding.decide import INTERVAL_LEVEL
 from predgen.errors import ConfigError, nearest
 
@@ -29,9 +29,14 @@ class PredictOptions:
             out costs 1, and a right answer 0.
         abstain_below: Labels: no prediction is made where the chosen label's probability is below it.
         interval: Numbers: "conformal" lies around the prediction; "central" and "highest" (the shortest there is) are
-            the posterior's own.
+            the posterior's own. None: "conformal"; or "central" of drawn answers, which dev rows say nothing of.
         quantiles: Numbers: levels in (0, 1) of the posterior's quantiles.
         above: Numbers: the posterior's probability of exceeding each.
+        samples: Free numbers: so many answers are drawn for each row, and their shares are its distribution
+            (self-consistency, Wang et al. 2023). Then "mode" (the vote), "median" and "mean" are the decisions, the
+            vote by default.
+        temperature: Free numbers: what the logits of drawn tokens are divided by, above 0.
+        seed: Free numbers: of what is drawn; with it, a row at the same place has the same answers in any batch.
     """
 
     decision: str | None = None
@@ -40,9 +45,17 @@ class PredictOptions:
     thresholds: Mapping[str, float] = field(default_factory=dict)
     costs: Mapping[str, Mapping[str, float]] | None = None
     abstain_below: float | None = None
-    interval: IntervalKind = "conformal"
+    interval: IntervalKind | None = None
     quantiles: tuple[float, ...] = ()
     above: tuple[float, ...] = ()
+    samples: int | None = None
+    temperature: float = 1.0
+    seed: int = 0
+
+    @property
+    def interval_kind(self) -> IntervalKind:
+        """The kind of interval, decided."""
+        return self.interval or ("conformal" if self.samples is None else "central")
 
 
 def interval_kind(name: str) -> IntervalKind:
@@ -102,6 +115,8 @@ def check_options(options: PredictOptions, space: Space, decisions: Collection[s
     Raises:
         ConfigError: If something is out of range, or not for these answers, or needs a posterior that there is not.
     """
+    if options.samples is not None:
+        decisions = _check_samples(options, space, decisions)
     if options.decision is not None and options.decision not in decisions:
         raise ConfigError(f"This run has no decision {options.decision!r}:", nearest(options.decision, decisions))
     for name, shares in (("level", (options.level,)), ("quantile", options.quantiles)):
@@ -115,7 +130,7 @@ def check_options(options: PredictOptions, space: Space, decisions: Collection[s
 
 
 def _check_for_labels(options: PredictOptions, space: LabelSet) -> None:
-    _refuse("numbers", interval=options.interval != "conformal", quantiles=options.quantiles, above=options.above)
+    _refuse("numbers", interval=options.interval_kind != "conformal", quantiles=options.quantiles, above=options.above)
     if options.thresholds and options.costs is not None:
         raise ConfigError("Thresholds and costs are two ways to decide.", remedy="Give one of them.")
     costs = options.costs or {}
@@ -146,12 +161,33 @@ def _check_for_numbers(options: PredictOptions, has_posterior: bool) -> None:
         costs=options.costs is not None,
         abstain_below=options.abstain_below is not None,
     )
-    if not has_posterior and (options.interval != "conformal" or options.quantiles or options.above):
+    if not has_posterior and (options.interval_kind != "conformal" or options.quantiles or options.above):
         raise ConfigError(
             "Quantiles, probabilities of exceeding a number, central and highest intervals are read off a posterior.",
             "This run has none: it is a predictor's, or of free numbers.",
-            "Its conformal intervals need none.",
+            "Its conformal intervals need none; of free numbers, samples give one.",
         )
+
+
+def _check_samples(options: PredictOptions, space: Space, decisions: Collection[str]) -> tuple[str, ...]:
+    """The decisions over drawn answers."""
+    if not isinstance(space, FreeNumber) or "greedy" not in decisions:
+        raise ConfigError(
+            "samples are for free numbers that are written.",
+            "This run's distribution needs none."
+            if not isinstance(space, FreeNumber)
+            else "This run is a predictor's, which writes nothing.",
+        )
+    if options.samples is not None and options.samples < 1:
+        raise ConfigError(f"{options.samples} samples were asked for.", "Expected at least 1.")
+    if not (math.isfinite(options.temperature) and options.temperature > 0):
+        raise ConfigError(f"The temperature {options.temperature:g} is out of range.", "Expected a number above 0.")
+    if options.interval == "conformal":
+        raise ConfigError(
+            "Conformal intervals hold for what the dev rows were decided by, and those were not drawn.",
+            remedy="Leave samples away, or choose interval central or highest.",
+        )
+    return ("mode", "median", "mean")
 
 
 def _refuse(of: str, **asked: object) -> None:

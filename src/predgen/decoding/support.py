@@ -45,7 +45,7 @@ class Support(NamedTuple):
         width = max(part.values.shape[1] for part in parts)
 
         def wider(column: Tensor, fill: Tensor) -> Tensor:
-            return torch.cat([column, fill.expand(-1, width - column.shape[1])], dim=1)
+            return torch.cat([column, fill.expand(len(column), width - column.shape[1])], dim=1)
 
         nothing = parts[0].values.new_zeros(1, 1)
         return Support(
@@ -72,3 +72,11 @@ class Support(NamedTuple):
         """(B,) the likeliest number of each row, prefixes apart."""
         each = self.log_probs.masked_fill(self.log_counts > 0, -torch.inf)
         return np.asarray(self.values.gather(1, each.argmax(dim=1, keepdim=True))[:, 0].numpy())
+
+
+class Weighted(NamedTuple):
+    """N rows' distributions over numbers, as the decisions read them."""
+
+    values: Floats  # (A,) the same for all rows, or (N, K); ascending
+    probabilities: Floats  # (N, A) or (N, K), rows sum to 1
+    modes: Floats  # (N,)

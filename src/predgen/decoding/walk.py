@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
 from predgen.answers.build import Table
-from predgen.model.sampling import GumbelNoise
 from predgen.model.writer import Prefix, Writer
 
 LOOK_EVERY = 16  # tokens after which it is asked whether any row still writes
+
+
+class Noise(Protocol):
+    """What turns the likeliest token into a draw."""
+
+    def take(self, positions: int) -> Tensor:
+        """(B, positions, choices), of the next positions."""
+        ...
 
 
 class Walk(NamedTuple):
@@ -30,7 +37,7 @@ def walk(
     table: Table,
     gold: Tensor | None = None,
     coins: Tensor | None = None,
-    noise: GumbelNoise | None = None,
+    noise: Noise | None = None,
 ) -> Walk:
     """Walks the trie or the automaton, taking at each position the model's own token, or gold's.
 

@@ -9,7 +9,8 @@ from typing import Any
 from torch import nn
 
 from predgen.answers.build import Table
-from predgen.answers.spaces import FreeNumber, NumberGrid, Space
+from predgen.answers.free_table import FreeTable
+from predgen.answers.spaces import FreeNumber, Grid, Space
 from predgen.config import AnswerKind, DirectorKind, RunConfig, Scoring, Task
 from predgen.errors import ConfigError, nearest
 from predgen.model.baselines import Generator, Predictor
@@ -139,13 +140,14 @@ def director_kind(config: RunConfig, task: Task, space: Space) -> DirectorKind:
     """The director that the settings mean: the default, and the released profile's, follow the task.
 
     Numbers are read as the posterior's expected value where they can be listed: in `benchmarks/ablations.py` no other
-    director came near it. The paper's own, a value read from the answer's states, is the default where they cannot.
+    director came near it. It scores every answer in every step; the paper's own, a value read from the answer's states,
+    is the default where they are more than `EXPECTED_OVER`, or have no list.
     """
     kind = config.director.kind
     if kind is None:
         if task == "classification":
             return "class"
-        return "expected" if isinstance(space, NumberGrid) else "value"
+        return "expected" if isinstance(space, Grid) and len(space) <= EXPECTED_OVER else "value"
     if kind == "released":
         return "vocabulary" if task == "classification" else "ordered_released"
     return kind
@@ -173,6 +175,25 @@ def check_director(config: RunConfig, task: Task, space: Space) -> None:
                 f"{name}={needs} needs a list of all answers, and free numbers have none.",
                 remedy=f"Choose another {name}, or space.kind=grid where the numbers lie close together.",
             )
+
+
+def check_search(config: RunConfig, task: Task, space: Space, table: Table) -> None:
+    """Refuses what needs every answer's probability where answers are searched for.
+
+    Raises:
+        ConfigError: The message says what else there is.
+    """
+    if isinstance(table, FreeTable) or table.exact or config.method == "predictor":
+        return
+    asked = {"prompt.long": config.prompt.long == "windows" and task == "regression"}
+    if config.method == "predgen":
+        asked["director.kind"] = director_kind(config, task, space) == "expected"
+    for name in (name for name, needed in asked.items() if needed):
+        raise ConfigError(
+            f"{name}={'expected' if name == 'director.kind' else 'windows'} needs the probability of every answer, and "
+            f"{table.answers:,} answers of {table.inner.shape[0]:,} inner nodes are searched for.",
+            remedy=f"Choose another {name}, or raise search.exact_nodes.",
+        )
 
 
 def _predictor(writer: Writer, table: Table, setting: Setting) -> Method[Any]:
@@ -229,7 +250,7 @@ def _value_director(writer: Writer, table: Table, setting: Setting) -> nn.Module
 
 
 def _expected_value(writer: Writer, table: Table, setting: Setting) -> nn.Module:
-    assert isinstance(setting.space, NumberGrid)  # what check_director says of the task, to the type checker
+    assert isinstance(setting.space, Grid)  # what check_director says of the task, to the type checker
     return ExpectedValue(setting.space.values, setting.scale.spread, setting.config.director.error)
 
 
@@ -257,4 +278,5 @@ _BUILDERS: dict[str, Callable[[Writer, Table, Setting], Method[Any]]] = {
     "generator": _generator,
     "predgen": _predgen,
 }
+EXPECTED_OVER = 2048  # answers up to which their expected value is worth scoring all of them in every training step
 METHOD_NAMES = tuple(_BUILDERS)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from torch import Tensor
+
+from predgen.decoding.support import Support
 
 
 class StepOutput(NamedTuple):
@@ -30,7 +32,8 @@ class StepOutput(NamedTuple):
 class Scores(NamedTuple):
     """What a method says of B prompts, from the prompts alone; A answers in the space."""
 
-    log_posterior: Tensor | None  # (B, A); exact over the space, or None without a writer
+    log_posterior: Tensor | None  # (B, A); over the space, or None without a writer; of labels that were searched for,
+    # what was not found shares evenly in what its beginnings hold
     log_mass: Tensor | None  # (B,); log-probability of the whole space under the plain language model
     greedy: Tensor | None  # (B,) int64; answer index of the constrained greedy path
     class_logits: Tensor | None  # (B, A); of a director or pooled head, for classes
@@ -39,8 +42,20 @@ class Scores(NamedTuple):
     written: Tensor | None  # (B, L) int64; its answer's tokens, -1 behind the end
     mixed_logits: Tensor | None  # (B, A); writer and director together, as dev rows weigh them, for classes
     mixed_value: Tensor | None  # (B,); the same for numbers
+    support: Support | None = None  # numbers that were searched for, or drawn, in place of a posterior over all
+    covered: Tensor | None = None  # (B,) float64; the least share of the space's probability that a search has found
 
     @staticmethod
     def nothing() -> Scores:
         """No score of any kind, to be filled in."""
         return Scores(*(None for _ in Scores._fields))
+
+    def any_nan(self) -> bool:
+        """Whether anything in them is no number."""
+        columns = [column.log_probs if isinstance(column, Support) else column for column in self if column is not None]
+        return any(bool(column.isnan().any()) for column in columns)
+
+    def cpu(self) -> Scores:
+        """The same on the processor."""
+        columns: dict[str, Any] = self._asdict()
+        return Scores(**{name: None if column is None else column.cpu() for name, column in columns.items()})

@@ -56,6 +56,16 @@ class Prefix(NamedTuple):
             self.logits[start:stop],
         )
 
+    def repeated(self, times: int) -> Prefix:
+        """Every row so many times, one copy behind the other."""
+        return Prefix(
+            tuple(key.repeat_interleave(times, dim=0) for key in self.keys),
+            tuple(value.repeat_interleave(times, dim=0) for value in self.values),
+            self.ids.repeat_interleave(times, dim=0),
+            self.mask.repeat_interleave(times, dim=0),
+            self.logits.repeat_interleave(times, dim=0),
+        )
+
     def cache(self) -> DynamicCache:
         """A fresh cache over the same tensors; growing it leaves the prefix as it is."""
         cache = DynamicCache()

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 from predgen.answers.build import Table
 from predgen.answers.fields import build_fields
 from predgen.answers.grammar import FreeAnswer, longest_solution
-from predgen.answers.spaces import FreeNumber, NumberGrid, Space
+from predgen.answers.spaces import FreeNumber, Grid, NumberGrid, Space
 from predgen.answers.tables import AnswerTable
 from predgen.answers.trie import build_trie
-from predgen.config import LongText, RunConfig, Scoring
+from predgen.config import LongText, RunConfig, Scoring, Task
 from predgen.data.prompts import EncodedRows, PromptEncoder, frame_of
 from predgen.decoding.check import choose_scoring, windows_branch
 from predgen.model.bases import Base, load_base
+from predgen.model.build import EXPECTED_OVER, check_search, director_kind
 from predgen.model.writer import Writer, context_length
 from predgen.peft_methods import peft_method
 from predgen.training.prepare import Examples, Prepared, Say
@@ -74,7 +75,12 @@ def set_up_bench(config: RunConfig, prepared: Prepared, say: Say, trust_remote_c
         frame.behind,
         Writer(base.model).vocabulary_size,
         free_answers(spaces, prepared.train),
+        config.search,
     )
+    for field, space, table in zip(prepared.schema.fields, spaces, tables, strict=True):
+        own = config if prepared.schema.kind == "single" else config.of_field(field.name)
+        check_search(own, field.task, space, table)
+        _say_how_answers_are_found(own, field.task, space, table, say)
     longest = max(table.depth + len(cue) for table, cue in zip(tables, cues, strict=True))
     depth = max(table.depth for table in tables)
     if config.method == "predgen" and config.sampling.mode != "parallel" and depth > _LONG_ANSWER:
@@ -91,11 +97,26 @@ def set_up_bench(config: RunConfig, prepared: Prepared, say: Say, trust_remote_c
         name: _encode(encoder, examples, name, prompt.long, say)
         for name, examples in (("training", prepared.train), ("dev", prepared.dev), ("test", prepared.test))
     }
-    # Whether a model branches does not depend on what it answers: where answers cannot be listed, ten digits will do.
-    listed = next((table for table in tables if isinstance(table, AnswerTable)), None)
+    # Whether a model branches does not depend on what it answers: without a short list of answers ten digits will do.
+    listed = next((table for table in tables if isinstance(table, AnswerTable) and table.exact), None)
     listed = listed or AnswerTable(build_trie(_DIGITS, base.tokenizer, frame.behind))
     scoring = choose_scoring(base.model, listed, prompts["training"].prompts[:2], say)
     return Bench(base, spaces, tables, cues, encoder, prompts, scoring)
+
+
+def _say_how_answers_are_found(config: RunConfig, task: Task, space: Space, table: Table, say: Say) -> None:
+    if not isinstance(table, AnswerTable) or config.method == "predictor":
+        return
+    value = config.method == "predgen" and director_kind(config, task, space) == "value"
+    if value and isinstance(space, Grid) and len(space) > EXPECTED_OVER:
+        say(f"{len(space):,} numbers are too many to score in every step: the director reads a value. (director.kind)")
+    if not table.exact:
+        limits = table.search
+        say(
+            f"The answers' trie has {table.inner.shape[0]:,} inner nodes, more than the {limits.exact_nodes:,} "
+            f"that are scored one and all: a beam opens up to {limits.beam_nodes} prefixes a row, until what it has "
+            f"not opened holds at most {limits.uncovered:g} of the probability, and says how much is covered. (search)"
+        )
 
 
 def load_base_for(config: RunConfig, say: Say, trust_remote_code: bool) -> Base:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
-from typing import Any
+from typing import Any, Literal
 
 from torch import nn
 
 from predgen import __version__
+from predgen.answers.build import Table
+from predgen.answers.free_table import FreeTable
 from predgen.config import RunConfig
 from predgen.metrics import Baseline
 from predgen.model.record import RecordMethod
@@ -78,6 +80,7 @@ def _single(trained: Trained) -> Run:
         versions=_versions(),
         config=trained.config.to_dict(),
         scoring=trained.bench.scoring,
+        answers=_how_found(trained.bench.tables[0]),
     )
     return _run(trained, 0, record, trained.method.eval())
 
@@ -128,6 +131,12 @@ def _several(trained: Trained) -> RecordRun:
         for place, field in enumerate(fields)
     }
     return RecordRun(record, method, runs)
+
+
+def _how_found(table: Table) -> Literal["exact", "beam", "free"]:
+    if isinstance(table, FreeTable):
+        return "free"
+    return "exact" if table.exact else "beam"
 
 
 def _run(trained: Trained, place: int, record: RunRecord, method: nn.Module) -> Run:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from predgen.answers.infer import infer_space
 from predgen.answers.spaces import Space
 from predgen.config import FieldConfig, RunConfig
-from predgen.data.checks import duplicates_across, strange_targets, unseen_labels
+from predgen.data.checks import duplicates_across, rounded_targets, strange_targets, unseen_labels
 from predgen.data.objects import RowsInMemory
 from predgen.data.schema import NO, YES, Schema, decide_schema, read_fields, read_solutions, read_weights
 from predgen.data.sources import read_table
@@ -143,7 +143,7 @@ def prepare(config: RunConfig, say: Say, given: GivenRows | None = None) -> Prep
             "Both are needed: the checkpoint and the decision are chosen on dev.",
             "Raise data.dev_size, or name dev rows with --dev.",
         )
-    _look_over(prepared, say)
+    _look_over(prepared, config, say)
     say(
         f"Rows: {len(prepared.train)} to train on, {len(prepared.dev)} dev (checkpoint and decision are chosen there), "
         f"{len(prepared.test)} test (only reported); split seed {config.data.split_seed}."
@@ -174,13 +174,18 @@ def _infer_spaces(schema: Schema, targets: Sequence[Targets], config: RunConfig,
     return tuple(spaces)
 
 
-def _look_over(prepared: Prepared, say: Say) -> None:
+def _look_over(prepared: Prepared, config: RunConfig, say: Say) -> None:
     parts = {"training": prepared.train, "dev": prepared.dev, "test": prepared.test}
-    for name, part in list(parts.items())[1:]:
+    for name, part in parts.items():
         if not len(part):
             continue
         for number, (field, space) in enumerate(zip(prepared.schema.fields, prepared.spaces, strict=True)):
             of_field = "" if prepared.schema.kind == "single" else f"{field.name!r}: "
+            own = config if prepared.schema.kind == "single" else config.of_field(field.name)
+            if line := rounded_targets(space, part.targets[number], part.numbers, name, own.space.strict):
+                say(of_field + line)
+            if name == "training":
+                continue
             if line := strange_targets(space, part.targets[number], part.numbers, name):
                 say(of_field + line)
             if field.task == "classification" and field.label is None:

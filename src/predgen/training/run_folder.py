@@ -21,7 +21,7 @@ import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from predgen.config import Scoring, Task
 from predgen.errors import RunFolderError
@@ -57,6 +57,8 @@ class RunRecord:
         versions: Of predgen and the libraries that matter.
         config: The resolved settings.
         scoring: How answers are scored: as a tree, or path by path.
+        answers: Whether every answer's probability is computed ("exact"), the likeliest are searched for ("beam"), or
+            there is no list of them ("free").
         format_version: Of this file.
     """
 
@@ -79,6 +81,7 @@ class RunRecord:
     versions: dict[str, str]
     config: dict[str, Any]
     scoring: Scoring
+    answers: Literal["exact", "beam", "free"] = "exact"
     format_version: int = FORMAT_VERSION
 
 

@@ -145,7 +145,7 @@ class PredGenTrainer(Trainer):
         result = self._evaluate_dev()
         self._window_start += time.monotonic() - started  # evaluation is not training time
         step = self.state.global_step
-        if any(field is not None and field.isnan().any() for scores in result.scores for field in scores):
+        if any(scores.any_nan() for scores in result.scores):
             raise ModelError(
                 f"The model's scores of dev rows are no numbers at step {step}; its weights are not saved.",
                 remedy="Lower train.learning_rate or train.clip.",

@@ -117,7 +117,7 @@ def test_what_needs_every_probability_is_refused_of_a_searched_grid(
 def test_labels_that_are_searched_keep_their_probabilities(
     fit_towns: Callable[..., tuple[Fitted, list[str]]], method: str
 ) -> None:
-    search = ("search.exact_nodes=5", "search.beam_nodes=9", "search.uncovered=0.01")
+    search = ("search.exact_nodes=1", "search.beam_nodes=9", "search.uncovered=0.01")
     fitted, _ = fit_towns("data.target=name", "task=classification", f"method={method}", *search)
     texts = ["Town 3 has 4 hills", "Town 90"]
     shares = fitted.run.predict_proba(texts)

@@ -47,7 +47,8 @@ def export(run: Path, folder: Path, merged: bool, say: Callable[[str], None], tr
         _write_adapter(run, folder, trust_remote_code)
         ours = ", after `import predgen.peft_methods`" if method.library.startswith("ours") else ""
         say(f"The adapter and its tokenizer: {folder}  (peft loads it into {record['base']['name']}{ours})")
-    say(f"The prompt is the row in {record['template']!r}, then {record['config']['prompt']['cue']!r}; the answer follows.")
+    cue = record["config"]["prompt"]["cue"]
+    say(f"The prompt is the row in {record['template']!r}, then {cue!r}; the answer follows.")
     if (run / DIRECTOR).exists():
         say("The director or head is not part of it: only the writer's text and probabilities are.")
 

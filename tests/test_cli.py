@@ -182,6 +182,26 @@ def test_show_says_what_how_and_how_well(shop: Path) -> None:
         assert words in output
 
 
+def test_peft_lists_the_methods_and_what_they_learn_of_a_model(shop: Path) -> None:
+    plain = call("peft")
+    assert plain.exit_code == 0 and "Kowsher et al. 2024" in plain.stdout and "--model NAME adds" in plain.stdout
+    counted = call("peft", "--model", shop / "base", "--rank", 4, "--set", "peft.rocoft.axis=columns")
+    lines = {line.split("│")[1].strip(): line for line in counted.stdout.splitlines() if line.count("│") > 4}
+    assert "4,096" in lines["lora"]  # 2 layers · 4 · Σ (in + out) = 2 · 4 · 512
+    assert "2,048" in lines["rocoft"]  # 2 layers · 4 · Σ out = 2 · 4 · 256
+    assert "640" in lines["prompt-tuning"] and "512" in lines["propulsion"]
+    refused = call("peft", "--model", shop / "base", "--rank", 17)
+    assert refused.exit_code == 0 and "lora: peft.rank=17 is more than" in refused.stdout
+
+
+def test_export_writes_the_adapter_or_a_plain_model(shop: Path, tmp_path: Path) -> None:
+    alone = call("export", shop / "rating", "--out", tmp_path / "adapter")
+    assert alone.exit_code == 0 and (tmp_path / "adapter" / "adapter_config.json").exists()
+    merged = call("export", shop / "rating", "--merged", "--out", tmp_path / "model")
+    assert merged.exit_code == 0 and "AutoModelForCausalLM" in merged.stdout
+    assert (tmp_path / "model" / "model.safetensors").exists() and not (tmp_path / "model" / "predgen.json").exists()
+
+
 def test_models_and_data_list_source_size_and_licence() -> None:
     models, data = call("models").output, call("data").output
     assert all(words in models for words in ("smollm2-135m", "Apache-2.0", "93 MB"))

@@ -362,7 +362,7 @@ def list_peft(
 
     config = load_config(None, [f"peft.rank={rank}", *(set_ or [])]).peft
     methods = listed(model, config, trust_remote_code)
-    counted = [] if model is None else [f"learns of {model}"]
+    counted = [] if model is None else ["learn"]
     table = Table("name", "in the place of W", *counted, "paper", "peft")
     for one in methods:
         number = [] if model is None else ["–" if one.parameters is None else f"{one.parameters:,}"]

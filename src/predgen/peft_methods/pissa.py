@@ -48,10 +48,10 @@ def save(lm: Any, folder: Path, base_name: str) -> None:
     if not hasattr(lm, "pissa_start"):  # loaded from such a file already
         save_adapter(lm, folder, base_name)
         return
-    tensors = {
-        name: torch.cat([factor, start], dim=0) if "lora_A" in name else torch.cat([factor, -start], dim=1)
-        for (name, factor), start in zip(_factors(lm).items(), lm.pissa_start.values(), strict=True)
-    }
+    tensors = {}
+    for name, factor in _factors(lm).items():
+        now, start = factor.cpu(), lm.pissa_start[name].cpu()
+        tensors[name] = torch.cat([now, start], dim=0) if "lora_A" in name else torch.cat([now, -start], dim=1)
     settings = copy.deepcopy(lm.peft_config[lm.active_adapter])
     settings.r, settings.lora_alpha = 2 * settings.r, 2 * settings.lora_alpha  # the scale α / r stays
     # What is written is LoRA; loading it must not split the base again.
@@ -67,7 +67,7 @@ def _factors(lm: PeftModel) -> dict[str, Tensor]:
     from peft import get_peft_model_state_dict
 
     state = get_peft_model_state_dict(lm, save_embedding_layers=False)
-    return {name: tensor.detach().cpu().clone() for name, tensor in state.items()}
+    return {name: tensor.detach().clone() for name, tensor in state.items()}
 
 
 PISSA = PeftMethod(

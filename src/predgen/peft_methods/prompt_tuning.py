@@ -71,6 +71,10 @@ class PromptTuned(nn.Module):
         count = embedding.virtual.num_embeddings
         return torch.arange(embedding.first, embedding.first + count, device=embedding.weight.device)
 
+    def get_base_model(self) -> Any:
+        """The base, as peft's models name it."""
+        return self.adapted.base_model
+
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """The base's forward pass over whatever ids it is given."""
         return self.adapted.base_model(*args, **kwargs)

@@ -244,10 +244,11 @@ def _load(
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": trust_remote_code}
     dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+    quantised: dict[str, Any] = {}
     if four_bit is not None:
         from transformers import BitsAndBytesConfig
 
-        options["quantization_config"] = BitsAndBytesConfig(  # type: ignore[no-untyped-call]
+        quantised["quantization_config"] = BitsAndBytesConfig(  # type: ignore[no-untyped-call]
             load_in_4bit=True,
             bnb_4bit_quant_type=four_bit.kind,
             bnb_4bit_use_double_quant=four_bit.double,
@@ -255,7 +256,7 @@ def _load(
         )
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, **options)
-        model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, use_safetensors=True, **options)
+        model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, use_safetensors=True, **quantised, **options)
     except (ValueError, OSError, KeyError, ImportError, RuntimeError, SafetensorError) as problem:
         raise ModelError(
             f"{name} cannot be loaded as a causal language model: {str(problem).strip().splitlines()[0]}",

@@ -75,7 +75,8 @@ class RereadingWriter(Writer):
         logits = output.logits[:, -width - 1 :]
         grown = Prefix((), (), whole_ids, whole_mask, logits[:, -1])
         prompt_logits = None if prefix.all_logits is None else output.logits[:, : prefix.ids.shape[1]]
-        return Written(output.hidden_states[-1][:, -width:], logits, grown, prompt_logits)
+        layers = tuple(states[:, -width:] for states in output.hidden_states)
+        return Written(layers[-1], logits, grown, prompt_logits, layers)
 
     def _places(self, mask: Tensor) -> dict[str, Tensor]:
         return {"position_ids": positions(mask)}
@@ -99,6 +100,21 @@ class PathwiseWriter(RereadingWriter):
             return super()._fill(prompt_ids, prompt_mask, all_logits)
         output = self.lm(input_ids=prompt_ids, attention_mask=prompt_mask, use_cache=False, **self._places(prompt_mask))
         return Prefix((), (), prompt_ids, prompt_mask, output.logits[:, -1], output.logits if all_logits else None)
+
+    def prefill_layers(self, prompt_ids: Tensor, prompt_mask: Tensor) -> tuple[Prefix, tuple[Tensor, ...]]:
+        """As `Writer.prefill_layers`, with nothing cached."""
+        output = self.lm(
+            input_ids=prompt_ids,
+            attention_mask=prompt_mask,
+            use_cache=False,
+            output_hidden_states=True,
+            **self._places(prompt_mask),
+        )
+        return Prefix((), (), prompt_ids, prompt_mask, output.logits[:, -1]), output.hidden_states
+
+    def read_on(self, prefix: Prefix, ids: Tensor, mask: Tensor) -> Prefix:
+        """As `Writer.read_on`, reading all again."""
+        return self.prefill(torch.cat([prefix.ids, ids], dim=1), torch.cat([prefix.mask, mask], dim=1))
 
     def extend(self, prefix: Prefix, ids: Tensor, mask: Tensor) -> Written:
         """As `Writer.extend`, reading all again."""
@@ -142,6 +158,18 @@ class PathwiseWriter(RereadingWriter):
             input_ids=prompt_ids, attention_mask=prompt_mask, use_cache=False, **self._places(prompt_mask)
         ).last_hidden_state
         return states[:, -width:]
+
+    def read_layers(self, prompt_ids: Tensor, prompt_mask: Tensor) -> tuple[Tensor, ...]:
+        """As `Writer.read_layers`."""
+        output = self.lm.get_decoder()(
+            input_ids=prompt_ids,
+            attention_mask=prompt_mask,
+            use_cache=False,
+            output_hidden_states=True,
+            **self._places(prompt_mask),
+        )
+        states: tuple[Tensor, ...] = output.hidden_states
+        return states
 
     def _places(self, mask: Tensor) -> dict[str, Tensor]:
         return super()._places(mask) if self._takes_positions else {}

@@ -84,6 +84,7 @@ class Written(NamedTuple):
     logits: Tensor  # (B, T + 1, V); column t predicts the t-th token behind the prefix, the first by the prefix alone
     prefix: Prefix  # the prefix grown by these tokens
     prompt_logits: Tensor | None  # (B, S, V); those behind every column of the prefix, where they were asked for
+    layers: tuple[Tensor, ...] = ()  # (B, T, d) each; the embeddings' states and every layer's, the last as `states`
 
 
 class Tree(NamedTuple):
@@ -175,6 +176,38 @@ class Writer(nn.Module):
         prefix = _prefix(output.past_key_values, prompt_ids, prompt_mask, output.logits[:, -1])
         return prefix._replace(all_logits=output.logits) if all_logits else prefix
 
+    def prefill_layers(self, prompt_ids: Tensor, prompt_mask: Tensor) -> tuple[Prefix, tuple[Tensor, ...]]:
+        """As `prefill`, and the states of the embeddings and of every layer, (B, P, d) each."""
+        output = self.lm(
+            input_ids=prompt_ids,
+            attention_mask=prompt_mask,
+            position_ids=positions(prompt_mask),
+            past_key_values=DynamicCache(),
+            use_cache=True,
+            logits_to_keep=1,
+            output_hidden_states=True,
+        )
+        return _prefix(output.past_key_values, prompt_ids, prompt_mask, output.logits[:, -1]), output.hidden_states
+
+    def read_on(self, prefix: Prefix, ids: Tensor, mask: Tensor) -> Prefix:
+        """Reads more of the prompts behind what has been read of them.
+
+        Args:
+            prefix: Of B rows, S columns.
+            ids: (B, T), the last column real in every row.
+            mask: (B, T), 1 on real tokens; others are as if they were not there.
+        """
+        mask = torch.cat([prefix.mask, mask], dim=1)
+        output = self.lm(
+            input_ids=ids,
+            attention_mask=mask,
+            position_ids=positions(mask)[:, -ids.shape[1] :],
+            past_key_values=prefix.cache(),
+            use_cache=True,
+            logits_to_keep=1,
+        )
+        return _prefix(output.past_key_values, torch.cat([prefix.ids, ids], dim=1), mask, output.logits[:, -1])
+
     def to_sample_from(self, prefix: Prefix) -> Prefix:
         """The prefix as writing a history needs it: without its gradient."""
         return prefix.detached()
@@ -198,7 +231,7 @@ class Writer(nn.Module):
         )
         grown = _prefix(output.past_key_values, torch.cat([prefix.ids, ids], dim=1), mask, output.logits[:, -1])
         logits = torch.cat([prefix.logits[:, None], output.logits], dim=1)
-        return Written(output.hidden_states[-1], logits, grown, prefix.all_logits)
+        return Written(output.hidden_states[-1], logits, grown, prefix.all_logits, output.hidden_states)
 
     def branch(self, prefix: Prefix, ids: Tensor, depth: Tensor, sees: Tensor) -> Tensor:
         """Reads the M nodes of a tree behind every row of a prefix in one pass (tree attention).
@@ -288,6 +321,18 @@ class Writer(nn.Module):
         mask = torch.cat([nothing.to(prompt_mask.dtype), prompt_mask], dim=1)
         ids = torch.where(inside, virtual[place.clamp(0, count - 1)], ids)
         return ids, mask.masked_fill(inside, 1)
+
+    def read_layers(self, prompt_ids: Tensor, prompt_mask: Tensor) -> tuple[Tensor, ...]:
+        """As `read`, the states of the embeddings and of every layer, (B, P, d) each."""
+        output = self.lm.get_decoder()(
+            input_ids=prompt_ids,
+            attention_mask=prompt_mask,
+            position_ids=positions(prompt_mask),
+            use_cache=False,
+            output_hidden_states=True,
+        )
+        states: tuple[Tensor, ...] = output.hidden_states
+        return states
 
 
 def context_length(lm: PreTrainedModel, windows_branch: bool) -> int:

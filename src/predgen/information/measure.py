@@ -1,0 +1,328 @@
+"""`predgen information`: which rows, whose states, and what each of them knows of the target."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from predgen.answers.spaces import LabelSet
+from predgen.data.schema import read_targets
+from predgen.data.splits import sample_rows
+from predgen.data.table import Table
+from predgen.errors import ConfigError, DataError
+from predgen.evaluate import target_column
+from predgen.information.estimate import (
+    FEWEST_ROWS,
+    Estimate,
+    EstimateSettings,
+    estimate,
+    split_held_out,
+)
+from predgen.information.layout import Layout
+from predgen.information.reduce import principal_components
+from predgen.information.representations import Representations, check_kind, extract, kind_of, layer_count
+from predgen.information.targets import Target, continuous_target, discrete_target
+from predgen.run import Run
+from predgen.training.run_folder import SPLITS, read_json
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+Progress = Callable[[int], None]
+
+COMPONENTS = (1, 2, 4, 6, 8, 10, 12, 16)  # of Fig. 7
+LAYERS_SHOWN = 7  # of --by-layer, evenly from the embeddings to the last
+
+
+@dataclass(frozen=True)
+class MeasureSettings:
+    """What is measured.
+
+    Args:
+        layout: Which tokens stand for a run that writes.
+        components: Principal components of each of them.
+        estimators: In `ESTIMATORS`.
+        estimate: Seeds and sizes.
+        max_rows: A seeded sample of the rows; None: all.
+        sweep: Also for 1 to 16 components (Fig. 7).
+        by_layer: Also for layers below the last.
+        kind: Only runs of this representation are taken, "pooled" or "tokens"; None: each run's own.
+    """
+
+    layout: Layout = Layout()
+    components: int = 10
+    estimators: tuple[str, ...] = ("mine", "probe")
+    estimate: EstimateSettings = EstimateSettings()
+    max_rows: int | None = 2000
+    sweep: bool = False
+    by_layer: bool = False
+    kind: str | None = None
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One estimate and what it is of.
+
+    Args:
+        run: The run folder.
+        method: Its method.
+        representation: In words.
+        layer: Of the model; the last is what the method decides by.
+        components: Principal components a token; None where the states are whole.
+        dimensions: Numbers a row.
+        estimate: The information.
+    """
+
+    run: str
+    method: str
+    representation: str
+    layer: int
+    components: int | None
+    dimensions: int
+    estimate: Estimate
+
+
+@dataclass(frozen=True)
+class Information:
+    """All that was measured on the same rows.
+
+    Args:
+        data: Their source.
+        rows: How many.
+        cap: Which entropy caps the information, in words.
+        ceiling: That entropy in nats.
+        layout: In words.
+        measured: Each run as it decides, then its controls.
+        sweep: By number of components.
+        by_layer: By layer.
+        notes: What a reader should know.
+    """
+
+    data: str
+    rows: int
+    cap: str
+    ceiling: float | None
+    layout: str
+    measured: list[Measured]
+    sweep: list[Measured]
+    by_layer: list[Measured]
+    notes: list[str] = field(default_factory=list)
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON form, its keys the fields' names."""
+
+        def plain(measured: Sequence[Measured]) -> list[dict[str, Any]]:
+            return [{**one.__dict__, "estimate": one.estimate.to_json()} for one in measured]
+
+        return {
+            **self.__dict__,
+            "measured": plain(self.measured),
+            "sweep": plain(self.sweep),
+            "by_layer": plain(self.by_layer),
+        }
+
+
+def unseen_rows(folders: Sequence[Path], table: Table, max_rows: int | None) -> tuple[list[int], str]:
+    """Rows that no run has trained or selected on, and what to say of them.
+
+    Args:
+        folders: Run folders.
+        table: The rows.
+        max_rows: A sample of so many.
+
+    Raises:
+        DataError: If too few are left.
+    """
+    seen = set[int]()
+    for folder in folders:
+        splits = read_json(folder, SPLITS)
+        for name in ("train", "dev"):
+            if splits[name]["fingerprint"] == table.fingerprint:
+                seen.update(splits[name]["rows"])
+    left = [row for row in range(len(table.good_rows)) if row not in seen]
+    chosen = [left[place] for place in sample_rows(len(left), max_rows, 0)]
+    if len(chosen) < FEWEST_ROWS:
+        raise DataError(
+            f"{table.name} has {len(table.good_rows)} rows, of which {len(left)} were neither trained nor selected on"
+            f" and {len(chosen)} are to be read.",
+            f"An estimate needs at least {FEWEST_ROWS}; a thousand or more are better.",
+            "Give more rows, or raise --max-rows.",
+        )
+    known = f" ({len(seen)} that a run trained or selected on are left out)" if seen else ""
+    return chosen, f"{len(chosen)} of {len(table.good_rows)} rows of {table.name}{known}."
+
+
+def measure(
+    folders: Sequence[Path],
+    load_run: Callable[[Path], Run],
+    table: Table,
+    settings: MeasureSettings,
+    counting: Callable[[str, int], Any],
+) -> Information:
+    """Reads the rows with every run and estimates what its states know of the target.
+
+    Args:
+        folders: Run folders that predict the same target.
+        load_run: Loads one; one after another, so that one model is in memory.
+        table: Rows with that target.
+        settings: What is measured.
+        counting: Unit and total → a context that yields a progress function.
+
+    Raises:
+        DataError: If rows are too few, the target is constant, or the runs predict different targets.
+        ConfigError: If a run lacks the representation that was asked for.
+    """
+    if not folders:
+        raise ConfigError("No run was named.", "Expected one or more run folders, then the data.")
+    numbers, note = unseen_rows(folders, table, settings.max_rows)
+    rows = [table.good_rows[number] for number in numbers]
+    fit_rows, held_out = split_held_out(len(rows), settings.estimate)
+    notes, jobs, target, asked = [note], list[_Job](), None, None
+    for folder in folders:
+        run = load_run(folder)
+        if settings.kind is not None:
+            check_kind(run, settings.kind)
+        column = target_column(run, table)
+        if asked not in (None, (column, run.record.task)):
+            raise DataError(
+                f"{folder} predicts {column!r} ({run.record.task}), the runs before it {asked[0]!r} ({asked[1]}).",  # type: ignore[index]
+                "Information can be compared only about one target.",
+            )
+        asked = column, run.record.task
+        target = target or target_of(run, rows, column, fit_rows)
+        layers = _layers(layer_count(run), settings.by_layer)
+        with counting("rows", len(rows)) as progress:
+            kept = extract(run, folder, [run.body(row) for row in rows], settings.layout, layers, progress)
+        if kept.cut:
+            notes.append(f"{folder}: {kept.cut} texts are longer than the context; what was read of them counts.")
+        jobs.append(_Job(str(folder), run.record.config["method"], kind_of(run), kept, layers))
+        del run
+    assert target is not None
+    plans = [plan for job in jobs for plan in _plans(job, settings, fit_rows)]
+    found: dict[str, list[Measured]] = {"measured": [], "sweep": [], "by_layer": []}
+    with counting("estimates", len(plans)) as progress:
+        for plan in plans:
+            made = estimate(plan.states(), target, fit_rows, held_out, plan.estimator, settings.estimate)
+            found[plan.into].append(plan.measured(made))
+            progress(1)
+    return Information(
+        data=table.name,
+        rows=len(rows),
+        cap=target.cap,
+        ceiling=target.entropy,
+        layout=f"{settings.layout}, {settings.components} principal components each",
+        notes=notes,
+        **found,
+    )
+
+
+def target_of(run: Run, rows: Sequence[dict[str, Any]], column: str, fit_rows: Integers) -> Target:
+    """A run's target as the estimators take it: its classes, or its numbers as the answers write them.
+
+    Args:
+        run: Whose answers.
+        rows: N rows.
+        column: Of the target.
+        fit_rows: The rows that a rank map may be learned from.
+
+    Raises:
+        DataError: If the target is constant, or cannot be read.
+    """
+    truth = read_targets(rows, column, run.record.task, run.marker)
+    if isinstance(run.space, LabelSet):
+        return discrete_target(truth)
+    return continuous_target([float(value) for value in truth], fit_rows, step=10.0**-run.space.decimals)
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A run whose states are on disk."""
+
+    run: str
+    method: str
+    kind: str
+    kept: Representations
+    layers: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """One estimate to be made."""
+
+    job: _Job
+    representation: str
+    layer: int
+    components: int | None
+    states: Callable[[], Floats]
+    estimator: str
+    into: str
+
+    def measured(self, made: Estimate) -> Measured:
+        width = self.states().shape[1]
+        return Measured(self.job.run, self.job.method, self.representation, self.layer, self.components, width, made)
+
+
+def _plans(job: _Job, settings: MeasureSettings, fit_rows: Integers) -> Iterator[_Plan]:
+    last, layout = job.layers[-1], settings.layout
+    reduced = _Reduced(job.kept, fit_rows, layout.slots)
+    same = f"pooled, reduced to the layout's {layout.slots * settings.components} numbers"
+
+    def plans(layer: int, components: int, into: str, estimators: Iterable[str], whole: bool) -> Iterator[_Plan]:
+        for estimator in estimators:
+            if job.kind == "pooled":
+                if whole:
+                    yield _Plan(job, "pooled", layer, None, partial(reduced.whole, layer), estimator, into)
+                name = same if components == settings.components else "pooled, reduced likewise"
+                yield _Plan(
+                    job, name, layer, components, partial(reduced.pooled, layer, components), estimator, into
+                )
+            else:
+                take = partial(reduced.tokens, layer, components)
+                yield _Plan(job, "tokens", layer, components, take, estimator, into)
+
+    yield from plans(last, settings.components, "measured", settings.estimators, whole=True)
+    first = settings.estimators[:1]
+    if settings.sweep:
+        for components in COMPONENTS:
+            yield from plans(last, components, "sweep", first, whole=False)
+    if settings.by_layer:
+        for layer in job.layers:
+            yield from plans(layer, settings.components, "by_layer", first, whole=False)
+
+
+class _Reduced:
+    """States of one run with their components, the most that are ever asked for learned once a layer."""
+
+    def __init__(self, kept: Representations, fit_rows: Integers, slots: int) -> None:
+        self._kept, self._fit_rows, self._slots = kept, fit_rows, slots
+        self._found: dict[tuple[int, int], Floats] = {}
+
+    def whole(self, layer: int) -> Floats:
+        """(N, d)."""
+        return self._kept.read(layer)[0]
+
+    def pooled(self, layer: int, components: int) -> Floats:
+        """(N, slots · components), or fewer."""
+        return self._components(layer, 0, self._slots * COMPONENTS[-1])[:, : self._slots * components]
+
+    def tokens(self, layer: int, components: int) -> Floats:
+        """(N, slots · components), or fewer."""
+        each = [self._components(layer, slot, COMPONENTS[-1]) for slot in range(self._slots)]
+        return np.concatenate([part[:, :components] for part in each], axis=1)
+
+    def _components(self, layer: int, slot: int, most: int) -> Floats:
+        if (layer, slot) not in self._found:
+            parts = partial(self._kept.parts, layer, slot)
+            self._found[layer, slot] = principal_components(parts, self._kept.rows, self._fit_rows, most)
+        return self._found[layer, slot]
+
+
+def _layers(count: int, several: bool) -> tuple[int, ...]:
+    if not several:
+        return (count,)
+    return tuple(sorted({round(share) for share in np.linspace(0, count, min(LAYERS_SHOWN, count + 1))}))

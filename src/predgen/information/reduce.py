@@ -1,0 +1,71 @@
+"""Principal components, learned from fitting rows alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+Part = tuple[Floats, NDArray[np.bool_]]
+
+_AT_ONCE = 100_000_000  # numbers beyond which components are learned part by part
+
+
+def principal_components(
+    parts: Callable[[], Iterable[Part]], rows: int, fit_rows: Integers, components: int, at_once: int = _AT_ONCE
+) -> Floats:
+    """PCA of states that come part by part, (N, d) → (N, k).
+
+    Args:
+        parts: Yields (rows of the part, d) states and (rows,) bool, whether a row has one; called twice where there
+            are too many to be held at once.
+        rows: N.
+        fit_rows: The components are learned from those of them that have a state; the others are only projected.
+        components: At most so many; fewer where there are fewer rows or dimensions.
+        at_once: So many numbers are held at once; beyond that PCA is incremental, its components approximate.
+
+    Returns:
+        (N, k); 0, the mean, where a row has no state.
+    """
+    from sklearn.decomposition import PCA, IncrementalPCA
+
+    inside = np.zeros(rows, dtype=bool)
+    inside[fit_rows] = True
+    first, real = next(iter(parts()))
+    width = first.shape[1]
+    if rows * width <= at_once:
+        each = list(parts())
+        states, there = np.concatenate([part for part, _ in each]), np.concatenate([part for _, part in each])
+        fitted = states[there & inside]
+        kept = min(components, *fitted.shape)
+        if kept < 1:
+            return np.zeros((rows, 1))
+        model = PCA(n_components=kept, random_state=0).fit(fitted)
+        return _projected(model.transform(states), there)
+    model = IncrementalPCA(n_components=components)
+    for block in _blocks(parts(), inside, max(components, 10 * width)):
+        model.partial_fit(block)
+    return np.concatenate([_projected(model.transform(states), there) for states, there in parts()])
+
+
+def _projected(components: Floats, real: NDArray[np.bool_]) -> Floats:
+    projected: Floats = np.where(real[:, None], components, 0.0)
+    return projected
+
+
+def _blocks(parts: Iterable[Part], inside: NDArray[np.bool_], size: int) -> Iterator[Floats]:
+    """The fitting rows' states, at least `size` together, since components are learned from no fewer rows."""
+    waiting, start = list[Floats](), 0
+    for states, real in parts:
+        waiting.append(states[real & inside[start : start + len(states)]])
+        start += len(states)
+        # The last block takes what would be too little alone.
+        if sum(map(len, waiting)) >= 2 * size:
+            whole = np.concatenate(waiting)
+            yield whole[:size]
+            waiting = [whole[size:]]
+    if waiting and sum(map(len, waiting)):
+        yield np.concatenate(waiting)

@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from predgen.cli_information import explain, information
 from predgen.errors import DataError, Interrupted, PredgenError, nearest
 from predgen.terminal import hush_known_warnings, open_console
 
@@ -31,6 +32,8 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 out = open_console()
+app.command()(information)
+app.command()(explain)
 
 
 @app.command()

@@ -2,10 +2,10 @@
 
     MINE     E_joint[T] − log E_product[e^T]                 (Donsker & Varadhan; Belghazi et al. 2018)
     NWJ      1 + E_joint[T] − E_product[e^T]                 (Nguyen, Wainwright & Jordan 2010), T shifted by one
-    InfoNCE  E[T(a, y) − log mean_j e^T(a, y_j)]             (van den Oord et al. 2018), at most the batch's logarithm
+    InfoNCE  E[T(a, y) − log mean_j e^T(a, y_j)]             (van den Oord et al. 2018), at most log of the batch
 
-T starts at zero, where all three say 0. Its checkpoint is chosen on validation rows, and the bound is read off rows that
-it has not seen at all, so that a network that has learned its rows by heart shows no information.
+T starts at zero, where all three say 0. Its checkpoint is chosen on validation rows, and the bound is read off rows
+that it has not seen at all, so that a network that has learned its rows by heart shows no information.
 """
 
 from __future__ import annotations
@@ -99,9 +99,7 @@ def fit_critic(a: Tensor, y: Tensor, classes: int, bound: Bound, settings: Criti
     held = max(2, round(settings.validation * len(a)))
     validation, training = order[:held], order[held:]
     batch = min(settings.batch, len(training))
-    optimizer = torch.optim.AdamW(
-        critic.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
-    )
+    optimizer = torch.optim.AdamW(critic.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
     best, best_state, waited = 0.0, _copy(critic), 0
     average: Tensor | None = None
     queue = torch.empty(0, dtype=torch.long)
@@ -145,7 +143,7 @@ def read_bound(
     generator = torch.Generator().manual_seed(seed)
     if bound == "infonce":
         terms = torch.zeros(rows)
-        blocks = torch.randperm(rows, generator=generator).split(batch)
+        blocks = torch.split(torch.randperm(rows, generator=generator), batch)
         if len(blocks) > 1 and len(blocks[-1]) < batch:  # a short last block would have a lower ceiling
             blocks = (*blocks[:-2], torch.cat(blocks[-2:]))
         for block in blocks:
@@ -154,13 +152,13 @@ def read_bound(
         return Bounded(terms.double().numpy(), np.zeros(rows))
     joint, product = torch.zeros(rows), torch.zeros(rows)
     partners = torch.randperm(rows, generator=generator)[:most_partners]
-    for part in torch.arange(rows).split(512):
+    for part in torch.split(torch.arange(rows), 512):
         scores = critic(a[part], y[partners])
         # A row is no partner of its own.
         others = scores.masked_fill(part[:, None] == partners[None], -torch.inf)
         count = (part[:, None] != partners[None]).sum(dim=1)
         product[part] = others.logsumexp(dim=1) - count.log()
-    for part in torch.arange(rows).split(64):
+    for part in torch.split(torch.arange(rows), 64):
         joint[part] = critic(a[part], y[part]).diagonal()
     return Bounded(joint.double().numpy(), product.double().numpy())
 
@@ -192,10 +190,8 @@ def _loss(scores: Tensor, bound: Bound, average: Tensor | None) -> tuple[Tensor,
         return -(joint.mean() - log_mean.clamp_max(20.0).exp()), None
     # The gradient of log E[e^T] is E[∇T e^T] / E[e^T]; one batch's own mean below would bias it (Belghazi et al. 2018).
     now = log_mean.detach()
-    if average is None:
-        average = now
-    else:
-        average = torch.logaddexp(average + math.log(1 - _AVERAGE), now + math.log(_AVERAGE))
+    before = now if average is None else average
+    average = torch.logaddexp(before + math.log(1 - _AVERAGE), now + math.log(_AVERAGE))
     return -(joint.mean() - (log_mean - average).clamp_max(20.0).exp()), average
 
 

@@ -40,7 +40,7 @@ class EstimateSettings:
     held_out: float = 1 / 3
     resamples: int = 1000
     level: float = 0.95
-    critic: CriticSettings = CriticSettings()
+    critic: CriticSettings = field(default_factory=CriticSettings)
 
 
 @dataclass(frozen=True)

@@ -43,9 +43,7 @@ class Layout:
     def __str__(self) -> str:
         return f"the prompt's last {self.prompt_tokens} and the own answer's first {self.answer_tokens} tokens"
 
-    def take(
-        self, prompt: Tensor, prompt_mask: Tensor, answer: Tensor, answer_mask: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    def take(self, prompt: Tensor, prompt_mask: Tensor, answer: Tensor, answer_mask: Tensor) -> tuple[Tensor, Tensor]:
         """Fills the slots.
 
         Args:
@@ -57,9 +55,7 @@ class Layout:
         Returns:
             (B, slots, d), zeros where a row has no such token; and (B, slots) bool, true where it has.
         """
-        states = torch.cat(
-            [_fill_left(prompt, self.prompt_tokens), _fill_right(answer, self.answer_tokens)], dim=1
-        )
+        states = torch.cat([_fill_left(prompt, self.prompt_tokens), _fill_right(answer, self.answer_tokens)], dim=1)
         real = torch.cat(
             [
                 _fill_left(prompt_mask.bool()[..., None], self.prompt_tokens),

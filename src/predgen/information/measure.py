@@ -54,10 +54,10 @@ class MeasureSettings:
         kind: Only runs of this representation are taken, "pooled" or "tokens"; None: each run's own.
     """
 
-    layout: Layout = Layout()
+    layout: Layout = field(default_factory=Layout)
     components: int = 10
     estimators: tuple[str, ...] = ("mine", "probe")
-    estimate: EstimateSettings = EstimateSettings()
+    estimate: EstimateSettings = field(default_factory=EstimateSettings)
     max_rows: int | None = 2000
     sweep: bool = False
     by_layer: bool = False
@@ -278,9 +278,7 @@ def _plans(job: _Job, settings: MeasureSettings, fit_rows: Integers) -> Iterator
                 if whole:
                     yield _Plan(job, "pooled", layer, None, partial(reduced.whole, layer), estimator, into)
                 name = same if components == settings.components else "pooled, reduced likewise"
-                yield _Plan(
-                    job, name, layer, components, partial(reduced.pooled, layer, components), estimator, into
-                )
+                yield _Plan(job, name, layer, components, partial(reduced.pooled, layer, components), estimator, into)
             else:
                 take = partial(reduced.tokens, layer, components)
                 yield _Plan(job, "tokens", layer, components, take, estimator, into)

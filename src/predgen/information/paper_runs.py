@@ -1,10 +1,10 @@
-"""The models that the paper's figures are drawn of: its data sets where there is a mirror, tweets where there is none."""
+"""The models that the paper's figures are drawn of: its data sets where a mirror has them, tweets where none does."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,7 @@ class PaperData:
     cue: str
     target: str
     labels: Mapping[Any, str] | None = None
-    space: SpaceConfig = SpaceConfig()
+    space: SpaceConfig = field(default_factory=SpaceConfig)
 
 
 PAPER_DATA: dict[str, PaperData] = {
@@ -117,7 +117,9 @@ def demo_config(name: str, method: str, out: Path) -> RunConfig:
     )
 
 
-def paper_run(name: str, method: str, folder: Path, root: Path | None, say: Callable[[str], None]) -> tuple[Path, Table]:
+def paper_run(
+    name: str, method: str, folder: Path, root: Path | None, say: Callable[[str], None]
+) -> tuple[Path, Table]:
     """A run of the demo's settings on a data set: the one that is there, or one fitted now.
 
     Args:

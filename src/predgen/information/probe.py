@@ -1,8 +1,8 @@
 """The probe bound: H(Y) minus the held-out cross-entropy of a simple decoder, I(A; Y) ≥ H(Y) − CE.
 
-It says how much of what is there a linear decoder can use, and never more than is there. Classes: multinomial logistic
-regression. Numbers: ridge regression of the normal scores, with a normal error whose covariance is measured on rows that
-the regression has not seen. Both choose their penalty on validation rows.
+It says how much of what is there a linear decoder can use, never more than is there. Classes: multinomial logistic
+regression. Numbers: ridge regression of the normal scores, with a normal error whose covariance is measured on rows
+that the regression has not seen. Both choose their penalty on validation rows.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _RIDGES = (1e-1, 1.0, 1e1, 1e2, 1e3, 1e4)
 
 
 def probe_rows(a: Floats, target: Target, fit_rows: Integers, held_out: Integers, seed: int) -> Floats:
-    """log q(y | a) − log p(y) of each held-out row, in nats; their mean is the bound.
+    """Returns log q(y | a) − log p(y) of each held-out row, in nats; their mean is the bound.
 
     Args:
         a: (N, d), standardised.
@@ -72,6 +72,7 @@ def _log_probabilities(model: object, a: Floats, classes: int, rows: int) -> Flo
 
 
 def _numbers(a: Floats, values: Floats, training: Integers, validation: Integers, held_out: Integers) -> Floats:
+    from sklearn.covariance import ledoit_wolf
     from sklearn.linear_model import Ridge
 
     best: tuple[float, Floats, Floats] | None = None
@@ -85,7 +86,8 @@ def _numbers(a: Floats, values: Floats, training: Integers, validation: Integers
     assert best is not None
     _, residuals, predicted = best
     wide = values.shape[1]
-    covariance = residuals.T @ residuals / len(residuals) + 1e-9 * np.eye(wide)
+    # Shrunk (Ledoit & Wolf 2004): of many numbers the plain one is too sure of itself.
+    covariance = ledoit_wolf(residuals, assume_centered=True)[0] + 1e-9 * np.eye(wide)
     off = values[held_out] - predicted
     inverse, log_determinant = np.linalg.inv(covariance), np.linalg.slogdet(covariance)[1]
     conditional = -0.5 * (np.einsum("ni,ij,nj->n", off, inverse, off) + log_determinant)

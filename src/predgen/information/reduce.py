@@ -34,7 +34,7 @@ def principal_components(
 
     inside = np.zeros(rows, dtype=bool)
     inside[fit_rows] = True
-    first, real = next(iter(parts()))
+    first, _ = next(iter(parts()))
     width = first.shape[1]
     if rows * width <= at_once:
         each = list(parts())

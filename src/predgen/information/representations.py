@@ -175,9 +175,7 @@ def _write_part(
     temporary.replace(path)
 
 
-def token_states(
-    run: Run, ids: Tensor, mask: Tensor, layout: Layout, layers: Sequence[int]
-) -> tuple[Tensor, Tensor]:
+def token_states(run: Run, ids: Tensor, mask: Tensor, layout: Layout, layers: Sequence[int]) -> tuple[Tensor, Tensor]:
     """States of one batch of prompts.
 
     Args:

@@ -1,13 +1,14 @@
 """What is predicted, as the estimators take it: class codes, or numbers brought to a standard normal shape.
 
-Mutual information does not change under invertible maps of a target. So numbers are spread evenly over the step they are
-written in (what is known of Y stays known, and the noise is independent of all else: I(A; Y + U) = I(A; Y)) and mapped,
+Mutual information does not change under invertible maps of a target. So numbers are spread evenly over the step they
+are written in (Y can still be read off, and the noise is independent of all else: I(A; Y + U) = I(A; Y)) and mapped,
 rank by rank, to normal scores. Their entropy is then known, ½ log 2πe each, and no single far-off target rules a fit.
 What caps the information is the entropy of the target as it is written, on its grid.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -82,9 +83,7 @@ def continuous_target(
     numbers = np.asarray(values, dtype=np.float64)
     numbers = numbers[:, None] if numbers.ndim == 1 else numbers
     if (numbers.std(axis=0) == 0).any():
-        raise DataError(
-            f"All {len(numbers)} targets are {numbers[0, 0]:g}.", "Information needs a target that varies."
-        )
+        raise DataError(f"All {len(numbers)} targets are {numbers[0, 0]:g}.", "Information needs a target that varies.")
     entropy, cap = None, "no entropy caps it: the target is continuous"
     if step is not None:
         written = np.rint(numbers / step).astype(np.int64)
@@ -98,7 +97,7 @@ def continuous_target(
 
 
 def entropy_of(codes: Integers) -> float:
-    """Plug-in entropy in nats with Miller and Madow's correction, (classes seen − 1) / 2N, and at most log of the former.
+    """Entropy in nats: plug-in, and Miller and Madow's correction, (k − 1) / 2N; at most log k, k classes being seen.
 
     Args:
         codes: (N,) any integers.
@@ -106,7 +105,7 @@ def entropy_of(codes: Integers) -> float:
     counts = np.unique(codes, return_counts=True)[1]
     shares = counts / counts.sum()
     plug_in = float(-(shares * np.log(shares)).sum())
-    return min(plug_in + (len(counts) - 1) / (2 * counts.sum()), float(np.log(len(counts))))
+    return min(plug_in + (len(counts) - 1) / (2 * len(codes)), math.log(len(counts)))
 
 
 def _normal_scores(column: Floats, fitted: Floats) -> Floats:

@@ -1,0 +1,160 @@
+"""What a run says of one prompt with some of its tokens left out, many such prompts at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from predgen.answers.build import Table
+from predgen.answers.free_table import FreeTable
+from predgen.answers.spaces import LabelSet, NumberGrid
+from predgen.config import Normalise
+from predgen.decoding.score import score_trie
+from predgen.errors import ConfigError
+from predgen.model.outputs import Method, Scores
+from predgen.model.writer import Prefix, Writer
+from predgen.run import Run
+
+Floats = NDArray[np.float64]
+_GROUP = 8  # left-out stretches that share a prefix; larger groups read more twice, smaller ones make more passes
+_TOKENS = 4096  # most tokens of a pass
+
+
+class Said(NamedTuple):
+    """A run's calibrated answer to S variants of a prompt."""
+
+    log_probs: Floats | None  # (S, A) over the answers; None where the run has only a number
+    value: Floats | None  # (S,) the number: the distribution's mean, or a head's; None for classes
+
+
+def check_explainable(run: Run) -> None:
+    """Refuses a run whose answer is neither a distribution nor a head's number.
+
+    Raises:
+        ConfigError: For free numbers, which are written and have no distribution.
+    """
+    if isinstance(getattr(run.method, "table", None), FreeTable):
+        raise ConfigError(
+            "Free numbers have no distribution, so that leaving a word out changes none.",
+            remedy="Use --estimator hidden, or fit with space.kind=grid.",
+        )
+
+
+def said_under(run: Run, ids: Sequence[int], masks: Tensor) -> Said:
+    """The answers to a prompt seen through masks; what is masked is as if it had never been there.
+
+    Args:
+        run: A fitted run.
+        ids: The prompt, n tokens.
+        masks: (S, n), 1 on what is there; every row has its last token.
+    """
+    method = cast(Method, run.method)
+    prompt = torch.tensor(ids, device=_device(run))
+    parts = []
+    for part in masks.to(prompt.device).split(max(1, _TOKENS // len(ids))):
+        # What all of them lack need not be read.
+        kept = part.any(dim=0)
+        parts.append(method.score(prompt[kept].expand(len(part), -1), part[:, kept]))
+    return _said(run, _joined(parts))
+
+
+def said_without(run: Run, ids: Sequence[int], stretches: Sequence[tuple[int, int]]) -> Said:
+    """The answers to a prompt as it is, and then without each of some stretches of it.
+
+    What stands before a stretch is read once and shared; only what stands behind it is read anew. Exactly as
+    `said_under` with one masked stretch a row.
+
+    Args:
+        run: A fitted run.
+        ids: The prompt, n tokens.
+        stretches: (start, stop) each, ascending, none with the prompt's last token.
+
+    Returns:
+        Of 1 + S variants, the whole prompt first.
+    """
+    method: Any = run.method
+    if not hasattr(method, "table"):
+        return said_under(run, ids, _masks(len(ids), stretches))
+    with torch.no_grad():
+        scores = _shared(method.writer, method.table, method.writer_loss.normalise, ids, stretches, _device(run))
+    return _said(run, scores)
+
+
+def _shared(
+    writer: Writer, table: Table, normalise: Normalise, ids: Sequence[int], stretches: Sequence[tuple[int, int]],
+    device: torch.device,
+) -> Scores:  # fmt: skip
+    prompt = torch.tensor(ids, device=device)[None]
+    masks = _masks(len(ids), stretches).to(device)
+    prefix: Prefix | None = None  # of the tokens before the group at hand
+    parts = []
+    groups = [(0, 1), *((first, min(first + _GROUP, len(masks))) for first in range(1, len(masks), _GROUP))]
+    for first, last in groups:
+        # The whole prompt goes with nothing shared, and alone.
+        start = 0 if first == 0 else stretches[first - 1][0]
+        mask = masks[first:last]
+        if start:
+            read = 0 if prefix is None else prefix.mask.shape[1]
+            if prefix is None:
+                prefix = writer.prefill(prompt[:, :start], masks[:1, :start])
+            elif start > read:
+                prefix = writer.read_on(prefix, prompt[:, read:start], masks[:1, read:start])
+        if start and prefix is not None:
+            behind = writer.read_on(
+                _repeated(prefix, len(mask)), prompt[:, start:].expand(len(mask), -1), mask[:, start:]
+            )
+        else:
+            behind = writer.prefill(prompt.expand(len(mask), -1), mask)
+        parts.append(behind)
+    scored = [score_trie(writer, part, cast(Any, table), normalise) for part in parts]
+    return Scores.nothing()._replace(
+        log_posterior=torch.cat([part.log_posterior for part in scored]),
+        greedy=torch.cat([part.greedy for part in scored]),
+    )
+
+
+def _repeated(prefix: Prefix, rows: int) -> Prefix:
+    """One row's prefix as that of several; nothing is copied."""
+    return Prefix(
+        tuple(key.expand(rows, -1, -1, -1) for key in prefix.keys),
+        tuple(value.expand(rows, -1, -1, -1) for value in prefix.values),
+        prefix.ids.expand(rows, -1),
+        prefix.mask.expand(rows, -1),
+        prefix.logits.expand(rows, -1),
+    )
+
+
+def _masks(length: int, stretches: Sequence[tuple[int, int]]) -> Tensor:
+    masks = torch.ones(1 + len(stretches), length, dtype=torch.long)
+    for row, (start, stop) in enumerate(stretches, start=1):
+        masks[row, start:stop] = 0
+    return masks
+
+
+def _joined(parts: Sequence[Scores]) -> Scores:
+    columns = zip(*parts, strict=True)
+    return Scores(*(None if column[0] is None else torch.cat(column) for column in columns))
+
+
+def _said(run: Run, scores: Scores) -> Said:
+    scores = run.calibration.apply(Scores(*(None if part is None else part.cpu() for part in scores)), run.space)
+    if isinstance(run.space, LabelSet):
+        logs = scores.log_posterior if scores.log_posterior is not None else scores.class_logits
+        assert logs is not None
+        return Said(np.asarray(logs.double().log_softmax(dim=1).numpy()), None)
+    if scores.log_posterior is not None and isinstance(run.space, NumberGrid):
+        logs = scores.log_posterior.double().log_softmax(dim=1)
+        mean = logs.exp() @ torch.tensor(run.space.values, dtype=torch.float64)
+        return Said(np.asarray(logs.numpy()), np.asarray(mean.numpy()))
+    assert scores.value is not None
+    return Said(None, np.asarray(scores.value.double().numpy()))
+
+
+def _device(run: Run) -> torch.device:
+    device: torch.device = next(run.method.parameters()).device
+    return device

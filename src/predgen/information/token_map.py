@@ -1,0 +1,282 @@
+"""How much each word of one text has to do with the answer: three estimators, each named for what it is.
+
+occlusion  What the answer's distribution loses without the word: D(p(· | x) ‖ p(· | x without it)) in nats, exact over
+           the answers; signed for one option (log p with − log p without) and for the expected value (with − without).
+hidden     Between the state of an answer token and that of an input token, −½ log(1 − ρ²) in nats a coordinate:
+           their mutual information if their d standardised coordinates were d draws from a pair of normal variables
+           with correlation ρ. It says how alike two states of one text are, not what texts have in common.
+gradients  Integrated gradients (Sundararajan et al. 2017) of an option's log-probability along the way from zero
+           embeddings, by captum: a reference, not an information.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from predgen.answers.spaces import LabelSet, NumberGrid
+from predgen.data.prompts import frame_of
+from predgen.data.tokens import decode as spell
+from predgen.decoding.decode import decode
+from predgen.errors import DataError
+from predgen.information.answers import Said, check_explainable, said_without
+from predgen.information.words import Word, words_of
+from predgen.run import Row, Run
+
+Floats = NDArray[np.float64]
+EstimatorName = Literal["occlusion", "hidden", "gradients"]
+MAP_ESTIMATORS: tuple[EstimatorName, ...] = ("occlusion", "hidden", "gradients")
+
+
+@dataclass(frozen=True)
+class Column:
+    """One number a word.
+
+    Args:
+        name: Of what: "divergence", an option, a digit's place, "expected value".
+        unit: Of the numbers.
+        signed: Whether they have a direction: above zero the word speaks for it.
+        values: One a word.
+    """
+
+    name: str
+    unit: str
+    signed: bool
+    values: list[float]
+
+
+@dataclass(frozen=True)
+class TokenMap:
+    """A map over one text.
+
+    Args:
+        estimator: In `MAP_ESTIMATORS`.
+        method: The run's.
+        body: The text as the prompt shows it.
+        answer: What the run answers, in words.
+        words: The body's, in order.
+        columns: What each word has to do with it.
+        notes: What is left out of the map, and why.
+    """
+
+    estimator: str
+    method: str
+    body: str
+    answer: str
+    words: list[Word]
+    columns: list[Column]
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def main(self) -> Column:
+        """The column that words are ranked by."""
+        return self.columns[0]
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON form, its keys the fields' names."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Prompted:
+    """One row as tokens, and which of them belong to the row.
+
+    Args:
+        body: Rendered.
+        ids: The whole prompt.
+        words: Of the body.
+        notes: What of the prompt is no part of the words.
+    """
+
+    body: str
+    ids: list[int]
+    words: list[Word]
+    notes: list[str]
+
+
+def prompt_of(run: Run, row: Row) -> Prompted:
+    """Encodes a row and finds its words.
+
+    Raises:
+        DataError: If the row cannot be read, or holds fewer than two words.
+    """
+    body = run.body(row)
+    encoded = run.encoder(body)
+    prompt = run.record.config["prompt"]
+    frame = frame_of(run.tokenizer, prompt["cue"], prompt["chat"])
+    start, stop = len(frame.start), len(encoded.ids) - len(frame.end)
+    words = words_of(run.tokenizer, encoded.ids, start, stop)
+    notes = [f"The cue {prompt['cue']!r} ends every prompt and is not left out."]
+    if words and words[-1].stop == len(encoded.ids):
+        # The answer is predicted by the prompt's last token.
+        notes = ["The last word is what the answer stands behind, without a cue; it is not left out."]
+        words = words[:-1]
+    if len(words) < 2:
+        raise DataError(f"{body!r} has {len(words)} word to leave out.", "A map needs at least two.")
+    if start:
+        notes.append(f"{start} special or framing tokens in front cannot be left out.")
+    if encoded.cut:
+        notes.append(
+            f"{encoded.cut} tokens are beyond the context; the model does not read them, and the map ends there."
+        )
+    return Prompted(body, encoded.ids, words, notes)
+
+
+def explain(run: Run, row: Row, estimator: EstimatorName = "occlusion", prompted: Prompted | None = None) -> TokenMap:
+    """Makes a map.
+
+    Args:
+        run: A fitted run.
+        row: A text, or a mapping of the template's columns.
+        estimator: In `MAP_ESTIMATORS`.
+        prompted: What `prompt_of` gave for the row, if it is there.
+
+    Raises:
+        DataError: If the row cannot be read.
+        ConfigError: If the run's answers have no distribution, or captum is asked for and missing.
+    """
+    prompted = prompted or prompt_of(run, row)
+    if estimator == "occlusion":
+        check_explainable(run)
+        said = said_without(run, prompted.ids, [(word.start, word.stop) for word in prompted.words])
+        columns, answer = occlusion_columns(run, said), answer_text(run, said)
+    elif estimator == "hidden":
+        columns, answer = _hidden_columns(run, prompted)
+    else:
+        from predgen.information.gradients import gradient_columns
+
+        check_explainable(run)
+        said = said_without(run, prompted.ids, [])
+        columns, answer = gradient_columns(run, prompted, said), answer_text(run, said)
+    method = str(run.record.config["method"])
+    return TokenMap(estimator, method, prompted.body, answer, prompted.words, columns, list(prompted.notes))
+
+
+def answer_text(run: Run, said: Said) -> str:
+    """What the run says of the whole prompt."""
+    if isinstance(run.space, LabelSet):
+        assert said.log_probs is not None
+        best = int(said.log_probs[0].argmax())
+        return f"{run.space.labels[best]} ({math.exp(said.log_probs[0, best]):.2f})"
+    assert said.value is not None
+    return f"{said.value[0]:.3g}" + (" (expected value)" if said.log_probs is not None else "")
+
+
+def occlusion_columns(run: Run, said: Said) -> list[Column]:
+    """The first of the variants beside each of the others.
+
+    Args:
+        run: Whose answers.
+        said: The whole prompt first, then without each word.
+    """
+    columns = []
+    if said.log_probs is not None:
+        columns.append(Column("divergence", "nats", False, _divergences(said.log_probs)))
+    if isinstance(run.space, LabelSet) and said.log_probs is not None:
+        shifts = said.log_probs[:1] - said.log_probs[1:]
+        for place, label in enumerate(run.space.labels):
+            columns.append(Column(label, "nats", True, shifts[:, place].tolist()))
+        return columns
+    assert said.value is not None
+    columns.append(Column("expected value" if said.log_probs is not None else "value", "target", True,
+                          (said.value[0] - said.value[1:]).tolist()))  # fmt: skip
+    if said.log_probs is not None and isinstance(run.space, NumberGrid):
+        for name, logs in digit_log_probs(run.space, said.log_probs):
+            columns.append(Column(name, "nats", False, _divergences(logs)))
+    return columns
+
+
+def digit_log_probs(grid: NumberGrid, log_probs: Floats) -> list[tuple[str, Floats]]:
+    """The distribution of each written character, place by place from the left; places with no choice are left out.
+
+    Args:
+        grid: The numbers.
+        log_probs: (S, A).
+
+    Returns:
+        The place's name and (S, characters) log-probabilities.
+    """
+    width = max(map(len, grid.texts))
+    texts = [text.rjust(width) for text in grid.texts]
+    point = width - (grid.decimals + 1 if grid.decimals else 0)
+    found = []
+    for place in range(width):
+        characters = sorted({text[place] for text in texts})
+        if len(characters) < 2:
+            continue
+        member = np.array([[text[place] == character for character in characters] for text in texts])
+        masses = np.exp(log_probs) @ member
+        found.append((_place_name(place, point, characters), np.log(np.maximum(masses, 1e-300))))
+    return found
+
+
+def _place_name(place: int, point: int, characters: Sequence[str]) -> str:
+    if set(characters) <= {"+", "-", " "}:
+        return "sign"
+    power = point - 1 - place if place < point else point - place
+    return f"digit {10.0**power:g}"
+
+
+def _divergences(log_probs: Floats) -> list[float]:
+    whole, others = log_probs[:1], log_probs[1:]
+    divergences: list[float] = (np.exp(whole) * (whole - others)).sum(axis=1).clip(min=0.0).tolist()
+    return divergences
+
+
+@torch.no_grad()
+def _hidden_columns(run: Run, prompted: Prompted) -> tuple[list[Column], str]:
+    method: Any = run.method
+    device = next(run.method.parameters()).device
+    ids = torch.tensor([prompted.ids], device=device)
+    mask = torch.ones_like(ids)
+    if hasattr(method, "pool"):
+        states = method.writer.read(ids, mask)
+        # A pooled state is a mean or one of the tokens' own states: beside itself there is no end of likeness.
+        return [_alike("pooled state", method.pool(states, mask)[0], states[0], prompted)], "the head's"
+    prefix, layers = method.writer.prefill_layers(ids, mask)
+    if isinstance(run.space, LabelSet):
+        count = method.table.answers
+        answers = [
+            method.table.targets[number][: int(method.table.target_mask[number].sum()) - 1] for number in range(count)
+        ]
+        own = decode(method.writer, prefix, method.table, method.writer_loss.normalise)
+        found = []
+        for label, tokens in zip(run.space.labels, answers, strict=True):
+            written = method.writer.extend(prefix, tokens[None], torch.ones_like(tokens)[None])
+            found.append(_alike(label, written.states[0, -1], layers[-1][0], prompted))
+        greedy = own.scores.greedy
+        assert greedy is not None
+        best = int(greedy[0])
+        # The answer's own map first, the other options behind it.
+        return [found[best], *found[:best], *found[best + 1 :]], run.space.labels[best]
+    own = decode(method.writer, prefix, method.table, method.writer_loss.normalise)
+    written = method.writer.extend(prefix, own.ids, own.mask)
+    real = [place for place in range(own.ids.shape[1]) if bool(own.mask[0, place])]
+    columns = []
+    for place in real:
+        token = spell(run.tokenizer, own.ids[0, place : place + 1].tolist())
+        columns.append(_alike(f"token {place + 1}: {token!r}", written.states[0, place], layers[-1][0], prompted))
+    average = np.mean([column.values for column in columns], axis=0).tolist()
+    text = spell(run.tokenizer, own.ids[0, real].tolist()).strip()
+    return [Column("answer (mean of its tokens)", "nats a coordinate", False, average), *columns], text
+
+
+def _alike(name: str, answer: Tensor, states: Tensor, prompted: Prompted) -> Column:
+    """−½ log(1 − ρ²) of one state and each token's, a word taking its tokens' largest."""
+    every = torch.cat([states, answer[None]]).double()
+    # Coordinates with a large mean or spread, which all of a model's states share, would make everything alike.
+    every = (every - every.mean(dim=0)) / every.std(dim=0).clamp_min(1e-9)
+    centred = every - every.mean(dim=1, keepdim=True)
+    length = centred.norm(dim=1).clamp_min(1e-12)
+    correlation = (centred[:-1] @ centred[-1]) / (length[:-1] * length[-1])
+    bits = -0.5 * torch.log((1.0 - correlation.square()).clamp_min(1e-6))
+    return Column(
+        name, "nats a coordinate", False, [float(bits[word.start : word.stop].max()) for word in prompted.words]
+    )

@@ -131,7 +131,7 @@ def explain(
     folder = _output(out_folder)
     loaded = load(run, trust_remote_code=trust_remote_code)
     prompted = prompt_of(loaded, given)
-    made = make_map(loaded, given, estimator, prompted)  # type: ignore[arg-type]  # it is one of the names
+    made = make_map(loaded, given, estimator, prompted)
     # Without a distribution there is no change to be measured either.
     can_measure = faithful and not (estimator == "hidden" and not _has_distribution(loaded))
     true = faithfulness(loaded, prompted, made.main) if can_measure else None

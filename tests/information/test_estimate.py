@@ -64,7 +64,6 @@ def test_where_the_truth_is_out_of_reach_it_is_said() -> None:
     # The last block of rows may be nearly as long again as the others.
     assert found.nats <= math.log(2 * QUICK.critic.batch) < truth
     assert any("its own ceiling" in flag for flag in found.flags)
-    assert any("unstable" in flag for flag in read(a, numbers(y), "nwj").flags)
 
 
 @pytest.mark.parametrize("estimator", ["mine", "nwj", "infonce", "probe"])
@@ -152,6 +151,16 @@ def test_seeds_that_disagree_are_flagged() -> None:
     assert any("seeds range from 0.100 to 0.900" in flag for flag in found.flags)
     assert found.low == pytest.approx(0.1)
     assert found.high == pytest.approx(0.9)
+
+
+def test_a_mean_that_rests_on_one_row_is_flagged() -> None:
+    from predgen.information.estimate import _judged
+
+    product = np.zeros((1, 60))
+    product[0, 7] = 20.0  # e^20 against 59 ones
+    target = Target(np.zeros(60, dtype=np.int64), None, None, "")
+    found = _judged("nwj", "nwj", np.zeros((1, 60)), product, target, 100, 3, QUICK)
+    assert any("rests on 1.0 held-out rows" in flag for flag in found.flags)
 
 
 def test_bad_input() -> None:

@@ -56,7 +56,7 @@ def said_under(run: Run, ids: Sequence[int], masks: Tensor) -> Said:
     method = cast(Method, run.method)
     prompt = torch.tensor(ids, device=_device(run))
     parts = []
-    for part in masks.to(prompt.device).split(max(1, _TOKENS // len(ids))):
+    for part in torch.split(masks.to(prompt.device), max(1, _TOKENS // len(ids))):
         # What all of them lack need not be read.
         kept = part.any(dim=0)
         parts.append(method.score(prompt[kept].expand(len(part), -1), part[:, kept]))
@@ -79,18 +79,23 @@ def said_without(run: Run, ids: Sequence[int], stretches: Sequence[tuple[int, in
     """
     method: Any = run.method
     if not hasattr(method, "table"):
-        return said_under(run, ids, _masks(len(ids), stretches))
+        return said_under(run, ids, masks_without(len(ids), stretches))
     with torch.no_grad():
-        scores = _shared(method.writer, method.table, method.writer_loss.normalise, ids, stretches, _device(run))
+        scores = scores_without(method.writer, method.table, method.writer_loss.normalise, ids, stretches, _device(run))
     return _said(run, scores)
 
 
-def _shared(
-    writer: Writer, table: Table, normalise: Normalise, ids: Sequence[int], stretches: Sequence[tuple[int, int]],
+def scores_without(
+    writer: Writer,
+    table: Table,
+    normalise: Normalise,
+    ids: Sequence[int],
+    stretches: Sequence[tuple[int, int]],
     device: torch.device,
-) -> Scores:  # fmt: skip
+) -> Scores:
+    """The posterior behind a prompt as it is, and then without each of some stretches; see `said_without`."""
     prompt = torch.tensor(ids, device=device)[None]
-    masks = _masks(len(ids), stretches).to(device)
+    masks = masks_without(len(ids), stretches).to(device)
     prefix: Prefix | None = None  # of the tokens before the group at hand
     parts = []
     groups = [(0, 1), *((first, min(first + _GROUP, len(masks))) for first in range(1, len(masks), _GROUP))]
@@ -129,7 +134,8 @@ def _repeated(prefix: Prefix, rows: int) -> Prefix:
     )
 
 
-def _masks(length: int, stretches: Sequence[tuple[int, int]]) -> Tensor:
+def masks_without(length: int, stretches: Sequence[tuple[int, int]]) -> Tensor:
+    """(1 + S, length): all there, and then each stretch masked."""
     masks = torch.ones(1 + len(stretches), length, dtype=torch.long)
     for row, (start, stop) in enumerate(stretches, start=1):
         masks[row, start:stop] = 0

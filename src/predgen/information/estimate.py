@@ -122,7 +122,8 @@ def estimate(
         split_held_out(len(fit_rows) + len(held_out), settings)
     if not np.isfinite(a).all():
         raise DataError("A representation holds numbers that are not finite.", "Nothing can be estimated of it.")
-    scaled = _standardised(np.asarray(a, dtype=np.float64), fit_rows)
+    # Without a single number that varies it is a constant.
+    scaled = _standardised(np.asarray(a if a.shape[1] else np.zeros((len(a), 1)), dtype=np.float64), fit_rows)
     joint, product = [], []
     for seed in settings.seeds:
         if estimator == "probe":

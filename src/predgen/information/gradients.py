@@ -53,6 +53,17 @@ def gradient_columns(run: Run, prompted: Prompted, said: Said) -> list[Column]:
     return columns
 
 
+def without_words(method: Any, embeddings: Tensor, prompted: Prompted) -> Tensor:
+    """The prompt whose words are all the vocabulary's mean embedding; cue and answer stand as they are.
+
+    Not zero: a model that divides by each token's norm jumps there, and the attributions would not add up.
+    """
+    baseline = embeddings.clone()
+    mean = method.writer.lm.get_input_embeddings().weight.detach().mean(dim=0)
+    baseline[:, prompted.words[0].start : prompted.words[-1].stop] = mean
+    return baseline
+
+
 Reads = Callable[[Tensor, Tensor], Tensor]  # (B, n, d) embeddings and (B, n) mask → (B,)
 
 
@@ -63,7 +74,8 @@ def _written_log_prob(method: Any, tokens: list[int]) -> Reads:
         )
         logs = output.logits[:, :-1].log_softmax(dim=-1)
         named = torch.tensor(tokens, device=logs.device)
-        return logs.gather(2, named.expand(len(logs), -1)[..., None]).sum(dim=(1, 2))
+        written: Tensor = logs.gather(2, named.expand(len(logs), -1)[..., None]).sum(dim=(1, 2))
+        return written
 
     return read
 
@@ -93,9 +105,7 @@ def _attributed(run: Run, prompted: Prompted, tokens: list[int], reads: Reads) -
     device = next(run.method.parameters()).device
     ids = torch.tensor([[*prompted.ids, *tokens]], device=device)
     embeddings = method.writer.lm.get_input_embeddings()(ids).detach()
-    # From the prompt's words taken away to the prompt; cue and answer stand as they are all the way.
-    baseline = embeddings.clone()
-    baseline[:, prompted.words[0].start : prompted.words[-1].stop] = 0.0
+    baseline = without_words(method, embeddings, prompted)
 
     def forward(inputs: Tensor) -> Tensor:
         return reads(inputs, torch.ones(inputs.shape[:2], dtype=torch.long, device=device))

@@ -190,7 +190,7 @@ def measure(
         column = target_column(run, table)
         if asked not in (None, (column, run.record.task)):
             raise DataError(
-                f"{folder} predicts {column!r} ({run.record.task}), the runs before it {asked[0]!r} ({asked[1]}).",  # type: ignore[index]
+                f"{folder} predicts {column!r} ({run.record.task}), the runs before it {asked[0]!r} ({asked[1]}).",
                 "Information can be compared only about one target.",
             )
         asked = column, run.record.task
@@ -273,15 +273,17 @@ def _plans(job: _Job, settings: MeasureSettings, fit_rows: Integers) -> Iterator
     same = f"pooled, reduced to the layout's {layout.slots * settings.components} numbers"
 
     def plans(layer: int, components: int, into: str, estimators: Iterable[str], whole: bool) -> Iterator[_Plan]:
-        for estimator in estimators:
-            if job.kind == "pooled":
-                if whole:
-                    yield _Plan(job, "pooled", layer, None, partial(reduced.whole, layer), estimator, into)
-                name = same if components == settings.components else "pooled, reduced likewise"
-                yield _Plan(job, name, layer, components, partial(reduced.pooled, layer, components), estimator, into)
-            else:
-                take = partial(reduced.tokens, layer, components)
-                yield _Plan(job, "tokens", layer, components, take, estimator, into)
+        states: list[tuple[str, int | None, Callable[[], Floats]]] = []
+        if job.kind == "tokens":
+            states.append(("tokens", components, partial(reduced.tokens, layer, components)))
+        else:
+            if whole:
+                states.append(("pooled", None, partial(reduced.whole, layer)))
+            name = same if whole else "pooled, reduced likewise"
+            states.append((name, components, partial(reduced.pooled, layer, components)))
+        for name, count, take in states:
+            for estimator in estimators:
+                yield _Plan(job, name, layer, count, take, estimator, into)
 
     yield from plans(last, settings.components, "measured", settings.estimators, whole=True)
     first = settings.estimators[:1]

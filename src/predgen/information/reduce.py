@@ -28,7 +28,7 @@ def principal_components(
         at_once: So many numbers are held at once; beyond that PCA is incremental, its components approximate.
 
     Returns:
-        (N, k); 0, the mean, where a row has no state.
+        (N, k); 0, the mean, where a row has no state; k is 0 where all states are alike.
     """
     from sklearn.decomposition import PCA, IncrementalPCA
 
@@ -41,8 +41,8 @@ def principal_components(
         states, there = np.concatenate([part for part, _ in each]), np.concatenate([part for _, part in each])
         fitted = states[there & inside]
         kept = min(components, *fitted.shape)
-        if kept < 1:
-            return np.zeros((rows, 1))
+        if kept < 1 or not fitted.std(axis=0).any():  # no row has it, or it is alike in all
+            return np.zeros((rows, 0))
         model = PCA(n_components=kept, random_state=0).fit(fitted)
         return _projected(model.transform(states), there)
     model = IncrementalPCA(n_components=components)

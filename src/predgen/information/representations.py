@@ -73,7 +73,8 @@ class Representations:
 
 def layer_count(run: Run) -> int:
     """Layers of the run's model; layer 0 is the embeddings, and the last is what the method decides by."""
-    return int(run.method.writer.lm.config.get_text_config().num_hidden_layers)  # type: ignore[union-attr]
+    method: Any = run.method
+    return int(method.writer.lm.config.get_text_config().num_hidden_layers)
 
 
 def kind_of(run: Run) -> str:

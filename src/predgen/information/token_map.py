@@ -5,8 +5,8 @@ occlusion  What the answer's distribution loses without the word: D(p(· | x) �
 hidden     Between the state of an answer token and that of an input token, −½ log(1 − ρ²) in nats a coordinate:
            their mutual information if their d standardised coordinates were d draws from a pair of normal variables
            with correlation ρ. It says how alike two states of one text are, not what texts have in common.
-gradients  Integrated gradients (Sundararajan et al. 2017) of an option's log-probability along the way from zero
-           embeddings, by captum: a reference, not an information.
+gradients  Integrated gradients (Sundararajan et al. 2017) of an option's log-probability along the way from the
+           vocabulary's mean embedding, by captum: a reference, not an information.
 """
 
 from __future__ import annotations

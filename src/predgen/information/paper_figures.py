@@ -108,14 +108,13 @@ def _to_be_had(shop: Workshop) -> list[str]:
 
 
 def _measured(data: str, settings: MeasureSettings, shop: Workshop) -> Information:
-    fitted = [paper_run(data, method, shop.runs, shop.root, shop.say) for method in METHOD_NAMES]
-    return measure([folder for folder, _ in fitted], shop.load_run, fitted[0][1], settings, shop.counting)
+    folders = [paper_run(data, method, shop.runs, shop.root, shop.say) for method in METHOD_NAMES]
+    return measure(folders, shop.load_run, read_paper_data(data, shop.root), settings, shop.counting)
 
 
 def _map(name: str, data: str, shop: Workshop) -> list[Path]:
     row = _row_to_show(data, read_paper_data(data, shop.root, "validation"))
-    folder, _ = paper_run(data, "predgen", shop.runs, shop.root, shop.say)
-    run, written = shop.load_run(folder), []
+    run, written = shop.load_run(paper_run(data, "predgen", shop.runs, shop.root, shop.say)), list[Path]()
     prompted = prompt_of(run, row)
     for estimator in _ESTIMATORS:
         made = explain(run, row, estimator, prompted)

@@ -117,9 +117,7 @@ def demo_config(name: str, method: str, out: Path) -> RunConfig:
     )
 
 
-def paper_run(
-    name: str, method: str, folder: Path, root: Path | None, say: Callable[[str], None]
-) -> tuple[Path, Table]:
+def paper_run(name: str, method: str, folder: Path, root: Path | None, say: Callable[[str], None]) -> Path:
     """A run of the demo's settings on a data set: the one that is there, or one fitted now.
 
     Args:
@@ -130,14 +128,14 @@ def paper_run(
         say: Takes one line at a time.
 
     Returns:
-        The run folder, and the rows it was fitted on a part of.
+        The run folder.
     """
     from predgen.training.fit import fit
     from predgen.training.run_folder import RECORD
 
-    table, out = read_paper_data(name, root), folder / f"{name}-{method}"
-    if (out / RECORD).exists():
-        return out, table
-    say(f"Fitting {method} on {name} at the demo's settings, once: {out}")
-    fit(demo_config(name, method, out), say=say, resume=True, data=None if name in SOURCES else table.good_rows)
-    return out, table
+    out = folder / f"{name}-{method}"
+    if not (out / RECORD).exists():
+        rows = None if name in SOURCES else read_paper_data(name, root).good_rows
+        say(f"Fitting {method} on {name} at the demo's settings, once: {out}")
+        fit(demo_config(name, method, out), say=say, resume=True, data=rows)
+    return out

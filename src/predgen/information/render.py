@@ -123,7 +123,8 @@ def write_png(token_map: TokenMap, faithful: Faithfulness | None, path: Path, mo
             for place in range(start, stop):
                 value = column.values[place]
                 image[row, place - start] = np.array(shade(value, largest)) / 255
-                axes.text(place - start, row, _number(value), ha="center", va="center", fontsize=6, color=BLACK)
+                ink = "white" if -value > 0.6 * largest else BLACK  # on a dark blue
+                axes.text(place - start, row, _number(value), ha="center", va="center", fontsize=6, color=ink)
         axes.imshow(image, aspect="auto")
         axes.set_xticks(range(stop - start), words[start:stop], fontsize=7.5, rotation=35, ha="right")
         axes.set_yticks(range(len(columns)), [f"{c.name} ({c.unit})" for c in columns], fontsize=7.5)

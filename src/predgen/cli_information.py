@@ -52,8 +52,8 @@ def information(
     from predgen.information.measure import MeasureSettings, measure
     from predgen.information.paper_runs import data_root as root_of
     from predgen.information.pictures import bars, components_curves, layer_curves
+    from predgen.loading import load_single
     from predgen.progress import counting
-    from predgen.run import load
     from predgen.training.run_folder import write_json
 
     estimators = tuple(estimator or ("mine", "probe"))
@@ -75,7 +75,7 @@ def information(
     folder = _output(out_folder)
 
     def load_run(path: Path) -> Run:
-        return load(path, batch_size, trust_remote_code)
+        return load_single(path, batch_size, trust_remote_code)
 
     if figure is not None:
         from predgen.information.paper_figures import Workshop, draw_paper_figure
@@ -122,14 +122,14 @@ def explain(
     from predgen.information.render import legend, terminal_lines, write_html, write_png
     from predgen.information.token_map import MAP_ESTIMATORS, prompt_of
     from predgen.information.token_map import explain as make_map
-    from predgen.run import load
+    from predgen.loading import load_single
     from predgen.training.run_folder import write_json
 
     if estimator not in MAP_ESTIMATORS:
         raise ConfigError(f"Unknown estimator {estimator!r}:", nearest(estimator, MAP_ESTIMATORS))
     given = _row(text, row)
     folder = _output(out_folder)
-    loaded = load(run, trust_remote_code=trust_remote_code)
+    loaded = load_single(run, trust_remote_code=trust_remote_code)
     prompted = prompt_of(loaded, given)
     made = make_map(loaded, given, estimator, prompted)
     # Without a distribution there is no change to be measured either.

@@ -8,7 +8,8 @@ import pytest
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from predgen.config import load_config
-from predgen.run import Run, load
+from predgen.loading import load_single as load
+from predgen.run import Run
 from predgen.training.fit import fit
 
 WORDS = ("good", "very good", "bad", "terrible", "liked it", "simply bad")

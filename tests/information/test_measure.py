@@ -23,7 +23,8 @@ from predgen.information.estimate import EstimateSettings
 from predgen.information.layout import Layout
 from predgen.information.measure import MeasureSettings, measure, unseen_rows
 from predgen.information.representations import check_kind, extract, layer_count, token_states
-from predgen.run import Run, load
+from predgen.loading import load_single as load
+from predgen.run import Run
 from predgen.training.run_folder import SPLITS, read_json
 
 Loaded = Callable[..., Run]

@@ -15,7 +15,7 @@ from predgen.information import paper_runs
 from predgen.information.measure import MeasureSettings
 from predgen.information.paper_figures import Workshop, draw_paper_figure
 from predgen.information.paper_runs import PaperData, data_root, demo_config, read_paper_data
-from predgen.run import load
+from predgen.loading import load_single as load
 
 ROOT = Path(__file__).parents[2]
 

@@ -14,9 +14,10 @@ from predgen.answers.build import Table
 from predgen.answers.free_table import FreeTable
 from predgen.answers.spaces import LabelSet, NumberGrid
 from predgen.config import Normalise
+from predgen.data.batches import pad_prompts
 from predgen.decoding.score import score_trie
 from predgen.errors import ConfigError
-from predgen.model.outputs import Method, Scores
+from predgen.model.outputs import Scores
 from predgen.model.writer import Prefix, Writer
 from predgen.run import Run
 
@@ -53,13 +54,12 @@ def said_under(run: Run, ids: Sequence[int], masks: Tensor) -> Said:
         ids: The prompt, n tokens.
         masks: (S, n), 1 on what is there; every row has its last token.
     """
-    method = cast(Method, run.method)
-    prompt = torch.tensor(ids, device=_device(run))
-    parts = []
-    for part in torch.split(masks.to(prompt.device), max(1, _TOKENS // len(ids))):
-        # What all of them lack need not be read.
-        kept = part.any(dim=0)
-        parts.append(method.score(prompt[kept].expand(len(part), -1), part[:, kept]))
+    method: Any = run.method
+    prompts = [[token for token, there in zip(ids, mask, strict=True) if there] for mask in masks.tolist()]
+    step, parts = max(1, _TOKENS // len(ids)), []
+    for start in range(0, len(prompts), step):
+        batch = pad_prompts(prompts[start : start + step])
+        parts.append(method.score(batch.prompt_ids.to(_device(run)), batch.prompt_mask.to(_device(run))))
     return _said(run, _joined(parts))
 
 
@@ -96,26 +96,25 @@ def scores_without(
     """The posterior behind a prompt as it is, and then without each of some stretches; see `said_without`."""
     prompt = torch.tensor(ids, device=device)[None]
     masks = masks_without(len(ids), stretches).to(device)
-    prefix: Prefix | None = None  # of the tokens before the group at hand
-    parts = []
+    shared: Prefix | None = None  # the tokens before the group at hand
+    read, parts = 0, list[Prefix]()
     groups = [(0, 1), *((first, min(first + _GROUP, len(masks))) for first in range(1, len(masks), _GROUP))]
     for first, last in groups:
-        # The whole prompt goes with nothing shared, and alone.
-        start = 0 if first == 0 else stretches[first - 1][0]
         mask = masks[first:last]
-        if start:
-            read = 0 if prefix is None else prefix.mask.shape[1]
-            if prefix is None:
-                prefix = writer.prefill(prompt[:, :start], masks[:1, :start])
-            elif start > read:
-                prefix = writer.read_on(prefix, prompt[:, read:start], masks[:1, read:start])
-        if start and prefix is not None:
-            behind = writer.read_on(
-                _repeated(prefix, len(mask)), prompt[:, start:].expand(len(mask), -1), mask[:, start:]
-            )
-        else:
-            behind = writer.prefill(prompt.expand(len(mask), -1), mask)
-        parts.append(behind)
+        start = stretches[first - 1][0] if first else 0
+        if not start:
+            # Nothing is shared by the whole prompt and by those without its first word.
+            kept = [prompt[0, row.bool()].tolist() for row in mask]
+            batch = pad_prompts(kept)
+            parts.append(writer.prefill(batch.prompt_ids.to(device), batch.prompt_mask.to(device)))
+            continue
+        if shared is None:
+            shared = writer.prefill(prompt[:, :start], masks[:1, :start])
+        elif start > read:
+            shared = writer.read_on(shared, prompt[:, read:start], masks[:1, read:start])
+        read = start
+        rest = prompt[:, start:].expand(len(mask), -1)
+        parts.append(writer.read_on(_repeated(shared, len(mask)), rest, mask[:, start:]))
     scored = [score_trie(writer, part, cast(Any, table), normalise) for part in parts]
     return Scores.nothing()._replace(
         log_posterior=torch.cat([part.log_posterior for part in scored]),

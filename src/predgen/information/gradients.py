@@ -102,6 +102,10 @@ def _attributed(run: Run, prompted: Prompted, tokens: list[int], reads: Reads) -
             "Integrated gradients need captum, which is not installed.", remedy="pip install 'predgen[explain]'"
         ) from None
     method: Any = run.method
+    if getattr(method.writer.lm, "virtual_ids", None) is not None:
+        raise ConfigError(
+            "Integrated gradients are not to be had of a prompt-tuned run.", remedy="Use --estimator occlusion."
+        )
     device = next(run.method.parameters()).device
     ids = torch.tensor([[*prompted.ids, *tokens]], device=device)
     embeddings = method.writer.lm.get_input_embeddings()(ids).detach()

@@ -16,7 +16,7 @@ from predgen.data.schema import read_targets
 from predgen.data.splits import sample_rows
 from predgen.data.table import Table
 from predgen.errors import ConfigError, DataError
-from predgen.evaluate import target_column
+from predgen.evaluate import check_targets
 from predgen.information.estimate import (
     FEWEST_ROWS,
     Estimate,
@@ -187,7 +187,8 @@ def measure(
         run = load_run(folder)
         if settings.kind is not None:
             check_kind(run, settings.kind)
-        column = target_column(run, table)
+        check_targets(run.targets, table)
+        column = run.record.target
         if asked not in (None, (column, run.record.task)):
             raise DataError(
                 f"{folder} predicts {column!r} ({run.record.task}), the runs before it {asked[0]!r} ({asked[1]}).",

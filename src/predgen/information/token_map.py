@@ -28,7 +28,8 @@ from predgen.decoding.decode import decode
 from predgen.errors import DataError
 from predgen.information.answers import Said, check_explainable, said_without
 from predgen.information.words import Word, words_of
-from predgen.run import Row, Run
+from predgen.run import Run
+from predgen.streaming import Row
 
 Floats = NDArray[np.float64]
 EstimatorName = Literal["occlusion", "hidden", "gradients"]

@@ -103,6 +103,8 @@ class PathwiseWriter(RereadingWriter):
 
     def prefill_layers(self, prompt_ids: Tensor, prompt_mask: Tensor) -> tuple[Prefix, tuple[Tensor, ...]]:
         """As `Writer.prefill_layers`, with nothing cached."""
+        width = prompt_ids.shape[1]
+        prompt_ids, prompt_mask = self.in_full(prompt_ids, prompt_mask)
         output = self.lm(
             input_ids=prompt_ids,
             attention_mask=prompt_mask,
@@ -110,11 +112,12 @@ class PathwiseWriter(RereadingWriter):
             output_hidden_states=True,
             **self._places(prompt_mask),
         )
-        return Prefix((), (), prompt_ids, prompt_mask, output.logits[:, -1]), output.hidden_states
+        prefix = Prefix((), (), prompt_ids, prompt_mask, output.logits[:, -1])
+        return prefix, tuple(states[:, -width:] for states in output.hidden_states)
 
     def read_on(self, prefix: Prefix, ids: Tensor, mask: Tensor) -> Prefix:
         """As `Writer.read_on`, reading all again."""
-        return self.prefill(torch.cat([prefix.ids, ids], dim=1), torch.cat([prefix.mask, mask], dim=1))
+        return self._fill(torch.cat([prefix.ids, ids], dim=1), torch.cat([prefix.mask, mask], dim=1))
 
     def extend(self, prefix: Prefix, ids: Tensor, mask: Tensor) -> Written:
         """As `Writer.extend`, reading all again."""
@@ -161,6 +164,8 @@ class PathwiseWriter(RereadingWriter):
 
     def read_layers(self, prompt_ids: Tensor, prompt_mask: Tensor) -> tuple[Tensor, ...]:
         """As `Writer.read_layers`."""
+        width = prompt_ids.shape[1]
+        prompt_ids, prompt_mask = self.in_full(prompt_ids, prompt_mask)
         output = self.lm.get_decoder()(
             input_ids=prompt_ids,
             attention_mask=prompt_mask,
@@ -168,8 +173,7 @@ class PathwiseWriter(RereadingWriter):
             output_hidden_states=True,
             **self._places(prompt_mask),
         )
-        states: tuple[Tensor, ...] = output.hidden_states
-        return states
+        return tuple(states[:, -width:] for states in output.hidden_states)
 
     def _places(self, mask: Tensor) -> dict[str, Tensor]:
         return super()._places(mask) if self._takes_positions else {}

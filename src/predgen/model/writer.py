@@ -178,6 +178,8 @@ class Writer(nn.Module):
 
     def prefill_layers(self, prompt_ids: Tensor, prompt_mask: Tensor) -> tuple[Prefix, tuple[Tensor, ...]]:
         """As `prefill`, and the states of the embeddings and of every layer, (B, P, d) each."""
+        width = prompt_ids.shape[1]
+        prompt_ids, prompt_mask = self.in_full(prompt_ids, prompt_mask)
         output = self.lm(
             input_ids=prompt_ids,
             attention_mask=prompt_mask,
@@ -187,7 +189,8 @@ class Writer(nn.Module):
             logits_to_keep=1,
             output_hidden_states=True,
         )
-        return _prefix(output.past_key_values, prompt_ids, prompt_mask, output.logits[:, -1]), output.hidden_states
+        prefix = _prefix(output.past_key_values, prompt_ids, prompt_mask, output.logits[:, -1])
+        return prefix, tuple(states[:, -width:] for states in output.hidden_states)
 
     def read_on(self, prefix: Prefix, ids: Tensor, mask: Tensor) -> Prefix:
         """Reads more of the prompts behind what has been read of them.
@@ -324,6 +327,8 @@ class Writer(nn.Module):
 
     def read_layers(self, prompt_ids: Tensor, prompt_mask: Tensor) -> tuple[Tensor, ...]:
         """As `read`, the states of the embeddings and of every layer, (B, P, d) each."""
+        width = prompt_ids.shape[1]
+        prompt_ids, prompt_mask = self.in_full(prompt_ids, prompt_mask)
         output = self.lm.get_decoder()(
             input_ids=prompt_ids,
             attention_mask=prompt_mask,
@@ -331,8 +336,7 @@ class Writer(nn.Module):
             use_cache=False,
             output_hidden_states=True,
         )
-        states: tuple[Tensor, ...] = output.hidden_states
-        return states
+        return tuple(states[:, -width:] for states in output.hidden_states)
 
 
 def context_length(lm: PreTrainedModel, windows_branch: bool) -> int:

@@ -52,7 +52,10 @@ def test_what_does_not_fit_is_refused() -> None:
         infer_space(["a", "c"], "classification", SpaceConfig(labels=("a", "b")))
     with pytest.raises(AnswerError, match="All 2 targets are 3"):
         infer_space([3.0, 3.0], "regression", FREE)
-    with pytest.raises(AnswerError, match="make 9,001 answers"):
-        infer_space([1000.0, 9999.0], "regression", SpaceConfig(kind="grid"))
+    assert len(infer_space([1000.0, 9999.0], "regression", SpaceConfig(kind="grid"))[0]) == 9001
+    with pytest.raises(AnswerError, match="make 10,000,001 answers"):
+        infer_space([1000.0, 9_999_999.0], "regression", SpaceConfig(kind="grid"))
+    with pytest.raises(AnswerError, match=r"0\.05 does not lie on a grid with 1 decimals"):
+        infer_space([0.1, 0.2], "regression", SpaceConfig(low=0.05, high=1, decimals=1))
     with pytest.raises(AnswerError, match="outside the grid"):
         infer_space([0.0, 2.0], "regression", SpaceConfig(low=0, high=1, decimals=1))

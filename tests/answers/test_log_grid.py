@@ -68,9 +68,7 @@ def test_how_numbers_are_written() -> None:
     assert [plain.text(plain.index(value)) for value in (0, 7, 5e6)] == ["0", "e0 7", "e6 5"]
 
 
-@pytest.mark.parametrize(
-    "text", ["", "1250", "e3 1.250", "e3  1.25", "e03 1.25", "+e3 1.25", "e9 1.25", "nan"]
-)
+@pytest.mark.parametrize("text", ["", "1250", "e3 1.250", "e3  1.25", "e03 1.25", "+e3 1.25", "e9 1.25", "nan"])
 def test_other_texts_are_none(text: str) -> None:
     assert LogGrid(1, 9.99e6, 1, 3).parse(text) is None
 

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from predgen.answers.spaces import LabelSet, NumberGrid
-from predgen.data.checks import duplicates_across, strange_targets, unseen_labels
+from predgen.answers.spaces import FreeNumber, LabelSet, NumberGrid
+from predgen.data.checks import duplicates_across, rounded_targets, strange_targets, unseen_labels
 from predgen.errors import DataError
 
 
@@ -35,3 +35,14 @@ def test_labels_without_a_training_row_are_said() -> None:
     assert unseen_labels(["a", "b"], ["a"], "dev") == ""
     line = unseen_labels(["a"], ["a", "b", "b"], "dev")
     assert line == "2 dev rows have a label without a single training row: 'b'."
+
+
+def test_rounded_targets_are_counted_with_the_furthest_or_refused() -> None:
+    grid = NumberGrid(0, 5, 1)
+    line = rounded_targets(grid, [0.1, 0.14, 4.96, 99.0], [3, 4, 5, 6], "dev", strict=False)
+    assert line.startswith("2 of 4 dev targets lie between") and "row 4: 0.14, row 5: 4.96" in line
+    assert "at most 0.04 off" in line
+    assert rounded_targets(grid, [0.1, 0.30000000000000004], [0, 1], "dev", strict=True) == ""
+    with pytest.raises(DataError, match="1 of 1 training targets"):
+        rounded_targets(FreeNumber(2, 1, False), [0.25], [0], "training", strict=True)
+    assert rounded_targets(LabelSet(("a", "b")), ["a"], [0], "dev", strict=True) == ""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 Table = AnswerTable | FreeTable
-_DEFAULT = SearchConfig()
+DEFAULT_SEARCH = SearchConfig()
 
 
 def build_table(
@@ -26,7 +26,7 @@ def build_table(
     behind: str,
     vocabulary_size: int,
     gold: Sequence[FreeAnswer] = (),
-    search: SearchConfig = _DEFAULT,
+    search: SearchConfig = DEFAULT_SEARCH,
 ) -> Table:
     """The table of a space.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from predgen.answers.build import Table, build_table
+from predgen.answers.build import DEFAULT_SEARCH, Table, build_table
 from predgen.answers.grammar import FreeAnswer
 from predgen.answers.spaces import Space
 from predgen.answers.trie import answer_separator
@@ -31,7 +31,7 @@ def build_fields(
     behind: str,
     vocabulary_size: int,
     gold: Sequence[Sequence[FreeAnswer]],
-    search: SearchConfig,
+    search: SearchConfig = DEFAULT_SEARCH,
 ) -> FieldTables:
     r"""Tokenises every field's cue and answers.
 

@@ -36,7 +36,7 @@ def test_grids_hold_the_targets_and_stay_small(targets: list[float], grid: Numbe
 def test_dropped_decimals_are_told() -> None:
     reason = infer_space([-3.85, 3.7, 0.123456789], "regression", FREE)[1]
     assert "81 numbers from -4.0 to +4.0 in steps of 0.1" in reason
-    assert "9 decimals seen, 1 kept" in reason
+    assert "targets run from -3.85 to 3.7; 9 decimals seen, 1 kept" in reason
 
 
 def test_settings_win() -> None:

@@ -111,11 +111,11 @@ def _grid(targets: Sequence[float], settings: SpaceConfig) -> tuple[NumberGrid, 
             decimals -= 1
     answers = round((high - low) * 10**decimals) + 1
     asked = settings.kind == "grid" or settings.low is not None or settings.high is not None
-    most = MOST_NUMBERS if asked else MOST_LISTED
-    if answers > most:
+    limit = MOST_NUMBERS if asked else MOST_LISTED
+    if answers > limit:
         raise _TooMany(
             f"Targets from {least:g} to {most:g} in steps of {10.0**-decimals:g} make {answers:,} answers.",
-            f"At most {most:,} are possible.",
+            f"At most {limit:,} are possible.",
             "Lower space.decimals, or set space.scale=log or space.kind=free.",
         )
     space = NumberGrid(round(low, 9), round(high, 9), decimals)

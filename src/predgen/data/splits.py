@@ -88,4 +88,5 @@ def _interleave(order: Sequence[int], classes: Sequence[str]) -> list[int]:
 def _warn_of_missing_classes(classes: Sequence[str], train: Sequence[int]) -> None:
     missing = sorted(set(classes) - {classes[row] for row in train})
     if missing:
-        warnings.warn(f"No training row has the class {', '.join(missing)}.", PredgenWarning, stacklevel=3)
+        named = ", ".join(missing[:20]) + f", … ({len(missing)} in all)" * (len(missing) > 20)
+        warnings.warn(f"No training row has the class {named}.", PredgenWarning, stacklevel=3)

@@ -10,7 +10,7 @@ from predgen.errors import ConfigError
 from predgen.model.bases import load_base
 from predgen.peft_methods import METHODS
 
-# Users need a GPU for it. bitsandbytes runs on CPUs too, slowly, and the formula can be tried there where it is at hand.
+# Users need a GPU for it. bitsandbytes runs on CPUs too, slowly, so that the formula can be tried where it is at hand.
 bitsandbytes = pytest.importorskip("bitsandbytes")
 
 

@@ -36,7 +36,8 @@ def test_every_pass_is_pefts_own_on_each_row_alone(kind: type[Writer], tiny_mode
         # 20 and then 21, or 20 and then 22, or 23 alone.
         sees = torch.tensor([[1, 0, 0, 0], [1, 1, 0, 0], [1, 0, 1, 0], [0, 0, 0, 1]], dtype=torch.bool)
         tree = writer.branch(prefix, torch.tensor([20, 21, 22, 23]), torch.tensor([1, 2, 2, 1]), sees)
-        states = writer.read(PROMPTS, MASK)
+        states, layers = writer.read(PROMPTS, MASK), writer.read_layers(PROMPTS, MASK)
+    assert torch.equal(layers[-1], states)
     assert states.shape[:2] == PROMPTS.shape
     for row, (ids, answer) in enumerate(zip(ROWS, ([20, 21], [22, 23]), strict=True)):
         alone = plain(lm, ids + answer)

@@ -102,9 +102,11 @@ def _attributed(run: Run, prompted: Prompted, tokens: list[int], reads: Reads) -
             "Integrated gradients need captum, which is not installed.", remedy="pip install 'predgen[explain]'"
         ) from None
     method: Any = run.method
-    if getattr(method.writer.lm, "virtual_ids", None) is not None:
+    if method.writer.virtual_tokens:
         raise ConfigError(
-            "Integrated gradients are not to be had of a prompt-tuned run.", remedy="Use --estimator occlusion."
+            "Integrated gradients are not to be had of a prompt-tuned run: they are taken at a prompt's embeddings, and it "
+            "puts learned ones in front of them.",
+            remedy="Use --estimator occlusion, or a run of another peft.method than prompt-tuning.",
         )
     device = next(run.method.parameters()).device
     ids = torch.tensor([[*prompted.ids, *tokens]], device=device)

@@ -149,6 +149,11 @@ class Writer(nn.Module):
         return int(self.lm.config.get_text_config().hidden_size)
 
     @property
+    def virtual_tokens(self) -> int:
+        """How many learned columns stand in front of every prompt."""
+        return 0 if self._virtual is None else int(self._virtual.shape[0])
+
+    @property
     def vocabulary_size(self) -> int:
         """Width V of the logits."""
         return int(self.lm.config.get_text_config().vocab_size)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from predgen.answers.build import Table
 from predgen.answers.free_table import FreeTable
-from predgen.answers.spaces import LabelSet, NumberGrid
+from predgen.answers.spaces import FreeNumber, LabelSet
 from predgen.config import Normalise
 from predgen.data.batches import pad_prompts
 from predgen.decoding.score import score_trie
@@ -60,7 +60,7 @@ def said_under(run: Run, ids: Sequence[int], masks: Tensor) -> Said:
     for start in range(0, len(prompts), step):
         batch = pad_prompts(prompts[start : start + step])
         parts.append(method.score(batch.prompt_ids.to(_device(run)), batch.prompt_mask.to(_device(run))))
-    return _said(run, _joined(parts))
+    return _said(run, Scores.joined(parts))
 
 
 def said_without(run: Run, ids: Sequence[int], stretches: Sequence[tuple[int, int]]) -> Said:
@@ -141,18 +141,16 @@ def masks_without(length: int, stretches: Sequence[tuple[int, int]]) -> Tensor:
     return masks
 
 
-def _joined(parts: Sequence[Scores]) -> Scores:
-    columns = zip(*parts, strict=True)
-    return Scores(*(None if column[0] is None else torch.cat(column) for column in columns))
-
-
 def _said(run: Run, scores: Scores) -> Said:
-    scores = run.calibration.apply(Scores(*(None if part is None else part.cpu() for part in scores)), run.space)
+    scores = run.calibration.apply(scores.cpu(), run.space)
     if isinstance(run.space, LabelSet):
         logs = scores.log_posterior if scores.log_posterior is not None else scores.class_logits
         assert logs is not None
         return Said(np.asarray(logs.double().log_softmax(dim=1).numpy()), None)
-    if scores.log_posterior is not None and isinstance(run.space, NumberGrid):
+    if scores.support is not None:
+        found = scores.support
+        return Said(None, np.asarray((found.log_probs.exp() * found.values).sum(dim=1).numpy()))
+    if scores.log_posterior is not None and not isinstance(run.space, FreeNumber):
         logs = scores.log_posterior.double().log_softmax(dim=1)
         mean = logs.exp() @ torch.tensor(run.space.values, dtype=torch.float64)
         return Said(np.asarray(logs.numpy()), np.asarray(mean.numpy()))

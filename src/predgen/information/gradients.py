@@ -104,8 +104,8 @@ def _attributed(run: Run, prompted: Prompted, tokens: list[int], reads: Reads) -
     method: Any = run.method
     if method.writer.virtual_tokens:
         raise ConfigError(
-            "Integrated gradients are not to be had of a prompt-tuned run: they are taken at a prompt's embeddings, and it "
-            "puts learned ones in front of them.",
+            "Integrated gradients are not to be had of a prompt-tuned run: they are taken at embeddings, and "
+            "it puts learned ones in front of them.",
             remedy="Use --estimator occlusion, or a run of another peft.method than prompt-tuning.",
         )
     device = next(run.method.parameters()).device

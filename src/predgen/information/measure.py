@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from predgen.answers.spaces import LabelSet
+from predgen.answers.spaces import LabelSet, LogGrid
 from predgen.data.schema import read_targets
 from predgen.data.splits import sample_rows
 from predgen.data.table import Table
@@ -237,7 +238,12 @@ def target_of(run: Run, rows: Sequence[dict[str, Any]], column: str, fit_rows: I
     truth = read_targets(rows, column, run.record.task, run.marker)
     if isinstance(run.space, LabelSet):
         return discrete_target(truth)
-    return continuous_target([float(value) for value in truth], fit_rows, step=10.0**-run.space.decimals)
+    space = run.space
+    if isinstance(space, LogGrid):  # whose step grows with the number: the smallest is that at which nothing is lost
+        step = 10.0 ** (math.floor(math.log10(space.smallest) + 1e-9) - space.digits + 1)
+    else:
+        step = 10.0**-space.decimals
+    return continuous_target([float(value) for value in truth], fit_rows, step=step)
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 
 from predgen.decoding.support import Support
@@ -49,6 +51,16 @@ class Scores(NamedTuple):
     def nothing() -> Scores:
         """No score of any kind, to be filled in."""
         return Scores(*(None for _ in Scores._fields))
+
+    @staticmethod
+    def joined(parts: Sequence[Scores]) -> Scores:
+        """The rows of several, one behind the other; all hold the same kinds of scores."""
+        columns: dict[str, Any] = {}
+        for name in Scores._fields:
+            column = [part._asdict()[name] for part in parts]
+            if column[0] is not None:
+                columns[name] = Support.joined(column) if isinstance(column[0], Support) else torch.cat(column)
+        return Scores.nothing()._replace(**columns)
 
     def any_nan(self) -> bool:
         """Whether anything in them is no number."""

@@ -145,7 +145,7 @@ def test_methods_side_by_side(run_folder: Folder, shop: Path) -> None:
         (method, states, estimator)
         for method, states in (
             ("predictor", "pooled"),
-            ("predictor", "pooled, reduced to the layout's 16 numbers"),
+            ("predictor", "pooled, reduced"),
             ("predgen", "tokens"),
         )
         for estimator in ("mine", "infonce")

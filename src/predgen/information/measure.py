@@ -275,9 +275,7 @@ class _Plan:
 
 
 def _plans(job: _Job, settings: MeasureSettings, fit_rows: Integers) -> Iterator[_Plan]:
-    last, layout = job.layers[-1], settings.layout
-    reduced = _Reduced(job.kept, fit_rows, layout.slots)
-    same = f"pooled, reduced to the layout's {layout.slots * settings.components} numbers"
+    last, reduced = job.layers[-1], _Reduced(job.kept, fit_rows, settings.layout.slots)
 
     def plans(layer: int, components: int, into: str, estimators: Iterable[str], whole: bool) -> Iterator[_Plan]:
         states: list[tuple[str, int | None, Callable[[], Floats]]] = []
@@ -286,8 +284,7 @@ def _plans(job: _Job, settings: MeasureSettings, fit_rows: Integers) -> Iterator
         else:
             if whole:
                 states.append(("pooled", None, partial(reduced.whole, layer)))
-            name = same if whole else "pooled, reduced likewise"
-            states.append((name, components, partial(reduced.pooled, layer, components)))
+            states.append(("pooled, reduced", components, partial(reduced.pooled, layer, components)))
         for name, count, take in states:
             for estimator in estimators:
                 yield _Plan(job, name, layer, count, take, estimator, into)

@@ -58,8 +58,8 @@ def bars(panels: Sequence[Information], path: Path) -> None:
                 axes.axvline(panel.ceiling, color=BLACK, linestyle="--", linewidth=1)
                 axes.text(panel.ceiling, -0.62, "H(Y)", fontsize=8, ha="center", va="bottom")
         axes.legend(fontsize=8, frameon=False, loc="lower right")
-        ceiling = "" if panel.ceiling is None else f", H(Y) {panel.ceiling:.2f}"
-        _dress(axes, "", f"nats, held-out rows, 95% interval{ceiling}", "")
+        ceiling = "" if panel.ceiling is None else f"; H(Y) {panel.ceiling:.2f}"
+        _dress(axes, "", f"nats, 95% interval{ceiling}", "")
         axes.set_title(f"{panel.data}, {panel.rows} unseen rows", fontsize=10, loc="left", pad=14)
     _write(figure, path)
 

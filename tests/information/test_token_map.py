@@ -57,10 +57,10 @@ def test_the_shared_prefix_reads_as_every_architecture_does(tiny_model: object, 
     stretches = [(place, place + 1) for place in range(18)]
     with torch.no_grad():
         shared = scores_without(writer, table, "vocabulary", ids.tolist(), stretches, torch.device("cpu"))
-        masks = masks_without(20, stretches)
-        plain = score_trie(writer, writer.prefill(ids.expand(19, -1), masks), table)
+        kept = [ids[mask.bool()][None] for mask in masks_without(20, stretches)]
+        plain = [score_trie(writer, writer.prefill(row, torch.ones_like(row)), table).log_posterior for row in kept]
     assert shared.log_posterior is not None
-    torch.testing.assert_close(shared.log_posterior, plain.log_posterior, atol=2e-4, rtol=1e-4)
+    torch.testing.assert_close(shared.log_posterior, torch.cat(plain), atol=2e-4, rtol=1e-4)
 
 
 def test_columns_of_labels_by_hand(loaded: Loaded) -> None:
@@ -134,6 +134,14 @@ def test_a_map_that_is_right_is_called_true(loaded: Loaded) -> None:
     best = max(range(len(prompted.words)), key=lambda place: abs(made.columns[1].values[place]))
     first = explain(run, TEXT, "occlusion", prompted).columns[1].values[best]
     assert abs(first) > 0 and "Faithfulness" in true.line()
+
+
+def test_words_are_ranked_by_the_answer_that_is_given(loaded: Loaded) -> None:
+    made = explain(loaded("predgen", "label"), TEXT)
+    assert made.answer.startswith(f"{made.main.name} (")
+    assert explain(loaded("predgen", "rating"), TEXT).main.name == "expected value"
+    assert explain(loaded("predictor", "rating"), TEXT).main.name == "value"
+    assert explain(loaded("predgen", "label"), TEXT, "hidden").main.name in ("good", "bad")
 
 
 def test_what_is_shown(loaded: Loaded, tmp_path: Path) -> None:

@@ -96,13 +96,15 @@ def scores_without(
     """The posterior behind a prompt as it is, and then without each of some stretches; see `said_without`."""
     prompt = torch.tensor(ids, device=device)[None]
     masks = masks_without(len(ids), stretches).to(device)
+    # A sliding window is counted in columns, those of left-out tokens too: there they must really be gone.
+    shares = writer.windows is None
     shared: Prefix | None = None  # the tokens before the group at hand
     read, parts = 0, list[Prefix]()
     groups = [(0, 1), *((first, min(first + _GROUP, len(masks))) for first in range(1, len(masks), _GROUP))]
     for first, last in groups:
         mask = masks[first:last]
         start = stretches[first - 1][0] if first else 0
-        if not start:
+        if not start or not shares:
             # Nothing is shared by the whole prompt and by those without its first word.
             kept = [prompt[0, row.bool()].tolist() for row in mask]
             batch = pad_prompts(kept)

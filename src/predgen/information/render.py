@@ -146,7 +146,7 @@ def write_png(token_map: TokenMap, faithful: Faithfulness | None, path: Path, mo
         axes.set_ylabel(f"change of {faithful.unit}", fontsize=8)
         axes.tick_params(labelsize=7)
         axes.spines[["top", "right"]].set_visible(False)
-        axes.legend(fontsize=7, frameon=False, ncols=2)
+        axes.legend(fontsize=7, frameon=False, ncols=4, loc="lower center", bbox_to_anchor=(0.5, 1.0))
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=120)
 

@@ -77,8 +77,9 @@ class TokenMap:
 
     @property
     def main(self) -> Column:
-        """The column that words are ranked by."""
-        return self.columns[0]
+        """The column that words are ranked by: the given label's, or the expected value's, where there is one."""
+        wanted = (self.answer.rpartition(" (")[0] or self.answer, "expected value")
+        return next((column for column in self.columns if column.signed and column.name in wanted), self.columns[0])
 
     def to_json(self) -> dict[str, Any]:
         """A JSON form, its keys the fields' names."""

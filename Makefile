@@ -26,7 +26,8 @@ demo: setup ## Fit the three methods on real tweets, score them, draw them: runs
 test: setup lint ## Lint and run all tests, those with the real model too
 	$(BIN)/python -m pytest --require-model
 
-bench-inference: setup ## Inference beside a pooled head and what people otherwise do; BENCH=--quick for four cases
+bench-inference: setup ## Inference beside a pooled head and what people otherwise do; BENCH=--quick for two cases
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[bench]"
 	$(BIN)/python benchmarks/inference.py $(BENCH) --json benchmarks/results/inference.json --chart docs/images/inference.png
 
 lint: setup ## ruff and mypy

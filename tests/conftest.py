@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+from torch import nn
 from transformers import (
     Gemma2Config,
     Gemma2ForCausalLM,
@@ -23,6 +24,19 @@ from transformers import (
     Qwen2Config,
     Qwen2ForCausalLM,
 )
+
+from predgen.answers.build import build_table
+from predgen.answers.spaces import LabelSet, Space
+from predgen.config import Pooling
+from predgen.model.baselines import Generator, Predictor
+from predgen.model.director import ClassDirector, ValueDirector
+from predgen.model.losses import wdal_released
+from predgen.model.pooling import MeanPool
+from predgen.model.predgen import PredGen, Sampling
+from predgen.model.scale import Scale
+from predgen.model.schedules import build_schedule
+from predgen.model.writer import Writer
+from predgen.model.writer_loss import WriterLoss
 
 torch.set_num_threads(1)  # tiny models lose more to the hand-over between threads than they gain
 
@@ -205,6 +219,35 @@ def tokenizer(request: pytest.FixtureRequest) -> PreTrainedTokenizerFast:
         "merged_digits": lambda: byte_level_tokenizer(digits_apart=False),
         "sentencepiece": sentencepiece_tokenizer,
     }[request.param]()
+
+
+def build_tiny_method(name: str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, space: Space) -> nn.Module:
+    """An untrained method, a predictor by its pooling's name, whose director or head is not zero."""
+    torch.manual_seed(1)
+    writer = Writer(model)
+    if name in ("first", "last", "mean", "attention"):
+        pooling: Pooling = name
+        method: nn.Module = Predictor(writer, "classification", 5, pooling)
+        own = [*method.pool.parameters(), *method.output.parameters()]
+    else:
+        table = build_table(space, tokenizer, "\nAnswer:", writer.vocabulary_size)
+        if name == "generator":
+            return Generator(writer, table, WriterLoss()).eval()
+        size = writer.hidden_size
+        classes = len(space.labels) if isinstance(space, LabelSet) else None
+        director = ClassDirector(MeanPool(), size, classes) if classes else ValueDirector(MeanPool(), size, Scale())
+        sampling = Sampling(build_schedule("constant", 1.0, 1.0, 1), "token", "greedy", seed=0)
+        method = PredGen(writer, table, director, WriterLoss(), wdal_released, sampling)
+        own = list(director.parameters())
+    for parameter in own:
+        nn.init.normal_(parameter)
+    return method.eval()
+
+
+@pytest.fixture(scope="session")
+def tiny_method() -> Callable[[str, PreTrainedModel, PreTrainedTokenizerFast, Space], nn.Module]:
+    """Builds an untrained method of a name, on a model, for a space."""
+    return build_tiny_method
 
 
 @pytest.fixture

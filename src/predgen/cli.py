@@ -24,6 +24,10 @@ from predgen.terminal import hush_known_warnings, open_console
 TrustRemoteCode = Annotated[
     bool, typer.Option("--trust-remote-code", help="Run code that comes with the model; only if you trust it.")
 ]
+PrecisionOption = Annotated[
+    str,
+    typer.Option(help="fp32, bf16, or auto: bf16 where the CPU has it and is faster and agrees on the first rows."),
+]
 
 app = typer.Typer(
     help="Labels and numbers from text, by generating them with a fine-tuned language model.",
@@ -171,6 +175,7 @@ def predict(
     ] = False,
     batch_size: Annotated[int, typer.Option(min=1, help="Most rows a pass.")] = 32,
     batch_tokens: Annotated[int, typer.Option(min=1, help="Most tokens a pass.")] = 16_384,
+    precision: PrecisionOption = "fp32",
     trust_remote_code: TrustRemoteCode = False,
 ) -> None:
     """Predict every row of a table, however long, in constant memory."""
@@ -190,10 +195,12 @@ def predict(
         # One row without a column is that row's error; a table without it is a wrong table.
         if field not in columns:
             raise DataError(f"{data} has no column {field!r}, which this run reads:", nearest(field, columns))
+    from predgen.base_run import BaseRun
     from predgen.decoding.options import PredictOptions, interval_kind, read_costs, read_thresholds
     from predgen.downloads import sha256_of
     from predgen.journal import Journal
     from predgen.loading import load
+    from predgen.precision import precision_of, with_precision
 
     options = PredictOptions(
         decision=decision,
@@ -216,8 +223,11 @@ def predict(
         "rows": sha256_of(file) if file.is_file() else data,
         "options": json.dumps(dataclasses.asdict(options), sort_keys=True),
     }
-    loaded = load(run, batch_size, trust_remote_code, batch_tokens)
+    loaded: BaseRun = load(run, batch_size, trust_remote_code, batch_tokens)
     loaded.check(options)
+    begun = journal.begun().get("precision") if resume else None
+    loaded = with_precision(loaded, begun if begun and precision == "auto" else precision, first, _say)
+    facts["precision"] = precision_of(loaded)
     done = journal.start(facts, resume)
     if done:
         _say(f"Going on behind {done} rows.")
@@ -246,6 +256,7 @@ def evaluate(
         str, typer.Option(help="Rows of the data the run was fitted on: auto (its test rows), test, dev, train, all.")
     ] = "auto",
     batch_size: Annotated[int, typer.Option(help="Rows a pass.")] = 32,
+    precision: PrecisionOption = "fp32",
     trust_remote_code: TrustRemoteCode = False,
 ) -> None:
     """Score a run on rows with targets, under every decision, beside a constant prediction."""
@@ -258,7 +269,7 @@ def evaluate(
     target = _writable(json_file) if json_file else None
     with counting("rows", None) as progress:
         evaluation = evaluate_source(
-            Path(run), lambda: load(run, batch_size, trust_remote_code), data, split, _say, progress
+            Path(run), lambda: load(run, batch_size, trust_remote_code), data, split, _say, progress, precision
         )
     print_evaluation(evaluation.to_json(), f"rows of {data}", out)
     if target:

@@ -13,6 +13,7 @@ from predgen.data.sources import read_table
 from predgen.data.table import Table
 from predgen.errors import DataError, nearest
 from predgen.evaluation import Evaluation, RecordEvaluation
+from predgen.precision import with_precision
 from predgen.training.run_folder import SPLITS, read_json
 
 SPLIT_NAMES = ("auto", "train", "dev", "test", "all")
@@ -25,6 +26,7 @@ def evaluate_source(
     split: str,
     say: Callable[[str], None],
     progress: Callable[[int], None],
+    precision: str = "fp32",
 ) -> Evaluation | RecordEvaluation:
     """Scores a run on a source.
 
@@ -38,6 +40,7 @@ def evaluate_source(
         split: One of `SPLIT_NAMES`.
         say: Takes one line at a time.
         progress: Called with the number of rows done after each pass.
+        precision: As `with_precision` takes it; what came of it is among the notes.
 
     Raises:
         DataError: If the split is unknown or empty, the target column is missing, or a target cannot be read.
@@ -57,8 +60,10 @@ def evaluate_source(
         if isinstance(part.space, LabelSet) and target.label is None:
             _refuse_unknown_labels(part.space.labels, [str(label) for label in targets], numbers)
     bodies = [run.body(row) for row in rows]
+    notes = [note] if note else []
+    run = with_precision(run, precision, rows, notes.append)
     scores = run.calibrate(run.score_answers_raw(bodies, progress))
-    return replace(run.evaluate_answers(bodies, scores, truth), notes=[note] if note else [])
+    return replace(run.evaluate_answers(bodies, scores, truth), notes=notes)
 
 
 def choose_rows(folder: Path, table: Table, split: str) -> tuple[list[int], str]:

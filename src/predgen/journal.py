@@ -68,6 +68,14 @@ class Journal:
         self._read_again()
         return self.rows
 
+    def begun(self) -> dict[str, str]:
+        """The facts of a run that did not end, as far as they can be read; empty where there is none."""
+        try:
+            known = json.loads(self._facts.read_text(encoding="utf-8")) if self._part.exists() else {}
+        except (OSError, ValueError):
+            return {}
+        return known if isinstance(known, dict) else {}
+
     def write(self, predictions: Iterable[Prediction]) -> None:
         """Adds predictions; when it returns they are on the disk."""
         lines = []

@@ -28,6 +28,7 @@ from predgen.decoding.options import PredictOptions
 from predgen.decoding.support import Support
 from predgen.model.method import Method
 from predgen.model.outputs import Scores
+from predgen.model.shared_head import head_length
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +42,7 @@ class LabelPrediction:
         set: The labels that, together, hold the row's own with the probability that was asked for; 90% by default.
         covered: Where labels were searched for: the least share of the probability that was found; the rest is spread
             evenly over the labels not found, by their beginnings.
+        close: True where the two likeliest lie within half precision's rounding; else None.
     """
 
     row: int
@@ -48,6 +50,7 @@ class LabelPrediction:
     probabilities: dict[str, float]
     set: tuple[str, ...]
     covered: float | None = None
+    close: bool | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,6 +69,7 @@ class NumberPrediction:
         above: Number → the posterior's probability of exceeding it, of those that were asked for; else None.
         covered: Where numbers were searched for: the least share of the probability that lies on numbers found; the
             rest lies on the middles of the stretches of numbers that were not opened.
+        close: Of the decision `mode`: as for labels.
     """
 
     row: int
@@ -77,6 +81,7 @@ class NumberPrediction:
     quantiles: dict[str, float] | None = None
     above: dict[str, float] | None = None
     covered: float | None = None
+    close: bool | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -164,24 +169,29 @@ def score_answers(
             passes are halved until it does not.
 
     Returns:
-        Scores of all N rows, in the order given, on the CPU; one for each answer that is given to a prompt.
+        Scores of all N rows, in the order given, on the CPU; one for each answer that is given to a prompt. What all
+        prompts begin with is read once.
     """
     device = next(method.parameters()).device
     order = sorted(range(len(prompts)), key=lambda row: len(prompts[row]))
     training = method.training
     method.eval()
+    shared = head_length(prompts)
+    head = cast(Method[Any], method).share(torch.tensor(prompts[0][:shared]).to(device)) if shared else None
+    shared = shared if head is not None else 0
     parts = []
     start = 0
     while start < len(order):
         chosen = order[start : start + batch_size]
         chosen = chosen[: _fitting([len(prompts[row]) for row in chosen], batch_tokens)]
-        batch = pad_prompts([prompts[row] for row in chosen])
+        batch = pad_prompts([prompts[row][shared:] for row in chosen])
+        ids, mask = batch.prompt_ids.to(device), batch.prompt_mask.to(device)
         try:
-            answers = cast(Method[Any], method).answers(batch.prompt_ids.to(device), batch.prompt_mask.to(device))
+            answers = cast(Method[Any], method).answers(*((ids, mask) if head is None else (ids, mask, head)))
         except RuntimeError as problem:
             if len(chosen) == 1 or not out_of_memory(problem):
                 raise
-            batch_tokens = batch.prompt_ids.numel() // 2
+            batch_tokens = len(chosen) * len(prompts[chosen[-1]]) // 2
             continue
         parts.append([scores.cpu() for scores in answers])
         progress(len(chosen))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +15,7 @@ from predgen.data.prompts import PromptEncoder
 from predgen.data.schema import TargetField
 from predgen.data.tokens import decode
 from predgen.decoding.calibrate import Calibration
+from predgen.decoding.close import close_calls
 from predgen.decoding.conformal import Conformal, difficulties_of
 from predgen.decoding.decide import (
     INTERVAL_LEVEL,
@@ -47,7 +48,15 @@ from predgen.metrics import (
 )
 from predgen.model.method import WritingMethod
 from predgen.model.outputs import Scores
-from predgen.prediction import BATCH_TOKENS, Prediction, label_predictions, number_predictions, score_rows
+from predgen.prediction import (
+    BATCH_TOKENS,
+    LabelPrediction,
+    NumberPrediction,
+    Prediction,
+    label_predictions,
+    number_predictions,
+    score_rows,
+)
 from predgen.training.run_folder import RunRecord
 
 if TYPE_CHECKING:
@@ -69,6 +78,7 @@ class Run(BaseRun):
         conformal: How far off each decision was on dev rows, by its name.
         batch_size: Most prompts a pass.
         batch_tokens: Most tokens a pass, so that longer prompts go in smaller batches.
+        rounding: How far half precision moved log-probabilities when it was chosen; rows that close are marked.
     """
 
     record: RunRecord
@@ -80,6 +90,7 @@ class Run(BaseRun):
     conformal: Mapping[str, Conformal]
     batch_size: int = 32
     batch_tokens: int = BATCH_TOKENS
+    rounding: float | None = None
 
     @property
     def reader_name(self) -> str | None:
@@ -177,12 +188,25 @@ class Run(BaseRun):
         if isinstance(self.space, LabelSet):
             decided = class_decisions(scores, self.space, self.reader_name)[decision]
             held = self.conformal[decision].sets(decided.probabilities, options.level)
-            return label_predictions(decided, held, self.space, options, rows, scores.covered)
+            labels = label_predictions(decided, held, self.space, options, rows, scores.covered)
+            return self._marked(labels, decided.probabilities)
         values = number_decisions(scores, self.space, self.reader_name)[decision].values
         ends = self.intervals(scores, values, options)
-        return number_predictions(
+        numbers = number_predictions(
             scores, self.space, values, ends, options, rows, lambda ids: decode(self.tokenizer, ids)
         )
+        if decision != "mode" or scores.log_posterior is None:
+            return numbers
+        return self._marked(numbers, scores.log_posterior.double().exp().cpu().numpy())
+
+    def _marked(
+        self, predictions: Sequence[LabelPrediction | NumberPrediction], probabilities: Floats
+    ) -> Sequence[Prediction]:
+        """The same, those that rounding could decide otherwise marked, where there is rounding."""
+        if self.rounding is None:
+            return predictions
+        close = close_calls(probabilities, self.rounding)
+        return [replace(each, close=True) if near else each for each, near in zip(predictions, close, strict=True)]
 
     def intervals(self, scores: Scores, values: Floats, options: PredictOptions = DEFAULTS) -> tuple[Floats, Floats]:
         """Lower and upper ends, (N,) each: around numbers (see `Conformal.intervals`), or of the posterior itself."""

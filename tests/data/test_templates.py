@@ -29,3 +29,9 @@ def test_missing_columns_and_empty_rows_are_named() -> None:
     with pytest.raises(DataError, match="Row 3 is empty: nothing in 'a', 'b'"):
         render("{a} {b}", {"a": " ", "b": None}, 3)
     assert render("{a}/{b}", {"a": "x", "b": None}) == "x/"
+
+
+def test_half_a_character_costs_its_own_row() -> None:
+    with pytest.raises(DataError, match=r"Row 3 holds '\\ud800', half of a surrogate pair"):
+        render("{text}", {"text": "fine \ud800"}, 3)
+    assert render("{text}", {"text": "\U0001f44d"}) == "\U0001f44d"

@@ -26,7 +26,7 @@ def render(template: str, row: Mapping[str, Any], number: int | None = None) -> 
         number: The row's position, for the message.
 
     Raises:
-        DataError: If a column is missing, or all that the template reads are empty.
+        DataError: If a column is missing, all that the template reads are empty, or half a character stands in them.
     """
     where = "The row" if number is None else f"Row {number}"
     parts, filled, fields = [], False, template_fields(template)
@@ -40,7 +40,15 @@ def render(template: str, row: Mapping[str, Any], number: int | None = None) -> 
             parts.append(value)
     if not filled:
         raise DataError(f"{where} is empty: nothing in {', '.join(map(repr, fields))}.")
-    return "".join(parts)
+    text = "".join(parts)
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as problem:
+        raise DataError(
+            f"{where} holds {text[problem.start]!r}, half of a surrogate pair and no character.",
+            remedy="Mend the text's encoding.",
+        ) from None
+    return text
 
 
 def _pieces(template: str) -> list[tuple[str, str | None]]:

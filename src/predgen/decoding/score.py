@@ -7,6 +7,7 @@ sees whom within a budget.
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -21,6 +22,13 @@ from predgen.model.writer import Prefix, Writer
 LOGITS_AT_ONCE = 64 * 2**20
 # Nodes of a pass: each attends to all others', so that more of them cost more than they save.
 NODES_AT_ONCE = 1024
+# The longest prompt that is read together with the trie. The mask that takes is one number a pair of columns; a longer
+# prompt alone needs none, and is read faster so.
+_ONE_PASS_COLUMNS = 256
+# The largest block of logits then, in numbers; more rows go in several passes, which are large enough all the same.
+_ONE_PASS_LOGITS = 16 * 2**20
+# So many nodes are summed over the vocabulary at a time: the sum makes a copy of its logits.
+_SUMMED_AT_ONCE = 8
 
 
 class TrieScores(NamedTuple):
@@ -69,6 +77,36 @@ def trie_scores(writer: Writer, prefix: Prefix, table: AnswerTable, normalise: N
         for start in range(0, prefix.mask.shape[0], chunk)
     ]
     return TrieScores(torch.cat([part.log_probs for part in parts]), torch.cat([part.greedy for part in parts]))
+
+
+def one_pass_rows(writer: Writer, table: AnswerTable, rows: int, columns: int) -> int:
+    """How many of B prompts are best read together with the trie at a time; 0 where prompts are best read first.
+
+    Args:
+        writer: The language model.
+        table: The space's trie.
+        rows: B.
+        columns: Their width.
+    """
+    nodes = table.inner.shape[0]
+    most = _ONE_PASS_LOGITS // ((1 + nodes) * writer.vocabulary_size)
+    if not (table.exact and nodes and most and writer.keeps_prompts) or columns > _ONE_PASS_COLUMNS:
+        return 0
+    if nodes > NODES_AT_ONCE or table.inner_sees.shape[0] != nodes:
+        return 0
+    return math.ceil(rows / math.ceil(rows / most))  # passes of one size, as far as they can be
+
+
+def scores_of(logits: Tensor, table: AnswerTable, normalise: Normalise) -> TrieScores:
+    """The scores that next-token logits make.
+
+    Args:
+        logits: (B, 1 + M, V), behind the prompt and at each inner node.
+        table: The space's trie; it is read in one stretch.
+        normalise: As `trie_scores` takes it.
+    """
+    whole = _stretches(table, table.inner.shape[0])[0]
+    return _along(_edges_of(logits, table, whole, normalise), table)
 
 
 class _Stretch(NamedTuple):
@@ -126,20 +164,30 @@ def _score_rows(
 ) -> TrieScores:
     def edges_of(stretch: _Stretch) -> Tensor:
         depth = table.node_depth[stretch.nodes]
-        logits = widen(writer.branch(prefix, table.node_token[stretch.nodes], depth, stretch.sees))
-        ways = logits[:, stretch.column, table.node_token[stretch.children]]
-        return ways - _normaliser(logits, ways, stretch, normalise)[:, stretch.column]
+        logits = writer.branch(prefix, table.node_token[stretch.nodes], depth, stretch.sees)
+        return _edges_of(logits, table, stretch, normalise)
 
     if len(stretches) > 1 and torch.is_grad_enabled():
         # Kept for a gradient, the logits of all stretches together would be what the budget forbids.
         parts = [checkpoint(edges_of, stretch, use_reentrant=False) for stretch in stretches]
     else:
         parts = [edges_of(stretch) for stretch in stretches]
-    # log p(node's token | its parent's context), for every node but the root; the root's own entry is never used.
-    edges = torch.cat([torch.zeros_like(parts[0][:, :1]), *parts], dim=1)
-    if len(stretches) > 1:
-        children = torch.cat([stretch.children for stretch in stretches])
-        edges = edges[:, torch.cat([children.new_zeros(1), children]).argsort()]
+    if len(parts) == 1:
+        return _along(parts[0], table)
+    children = torch.cat([stretch.children for stretch in stretches])
+    return _along(torch.cat(parts, dim=1)[:, children.argsort()], table)
+
+
+def _edges_of(logits: Tensor, table: AnswerTable, stretch: _Stretch, normalise: Normalise) -> Tensor:
+    """(B, E) log p(node's token | its parent's context) of a stretch's children."""
+    logits = widen(logits)
+    ways = logits[:, stretch.column, table.node_token[stretch.children]]
+    return ways - _normaliser(logits, ways, stretch, normalise)[:, stretch.column]
+
+
+def _along(edges: Tensor, table: AnswerTable) -> TrieScores:
+    """Scores of whole answers, from those of every node but the root, (B, N − 1)."""
+    edges = torch.cat([torch.zeros_like(edges[:, :1]), edges], dim=1)  # the root's own entry is never used
     # Grown level by level, since nothing may be written in place under a gradient; nodes are numbered so.
     whole = edges[:, :1]
     for start, stop in table.levels:
@@ -150,7 +198,8 @@ def _score_rows(
 def _normaliser(logits: Tensor, ways: Tensor, stretch: _Stretch, normalise: Normalise) -> Tensor:
     """(B, 1 + M) logarithms of what the next tokens' probabilities are divided by, at the root and each node read."""
     if normalise == "vocabulary":
-        return torch.logsumexp(logits, dim=2)
+        parts = torch.split(logits, _SUMMED_AT_ONCE, dim=1)
+        return torch.cat([torch.logsumexp(part, dim=2) for part in parts], dim=1)
     column = stretch.column.expand_as(ways)
     blank = torch.full_like(logits[:, :, 0], -torch.inf)
     top = blank.scatter_reduce(1, column, ways.detach(), reduce="amax").clamp_min(-1e30)

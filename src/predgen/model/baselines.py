@@ -9,12 +9,13 @@ from torch import Tensor
 from torch.nn import functional
 
 from predgen.config import Pooling, Task
-from predgen.decoding.decode import decode
+from predgen.decoding.decode import Decoded
 from predgen.model.history import gold_history
 from predgen.model.method import Method, WritingMethod
 from predgen.model.outputs import Scores, StepOutput
 from predgen.model.pooling import Head, build_pool
 from predgen.model.scale import Scale
+from predgen.model.shared_head import SharedHead, read_behind, read_head
 from predgen.model.writer import Prefix, Writer
 
 
@@ -42,10 +43,9 @@ class Generator(WritingMethod):
         losses = self.writer_loss(written, gold, self.table, prompt)
         return StepOutput((weight * losses.rows).mean(), losses.rows, None, None, None)
 
-    @torch.no_grad()
-    def judge(self, prompt: Prefix) -> Scores:
+    def conclude(self, prompt: Prefix, decoded: Decoded) -> Scores:
         """The writer's exact posterior, or its number."""
-        return decode(self.writer, prompt, self.table, self.writer_loss.normalise).scores
+        return decoded.scores
 
 
 class ReadPrompt(NamedTuple):
@@ -75,9 +75,15 @@ class Predictor(Method[ReadPrompt]):
         self.output = Head(writer.hidden_size, outputs)
         self.scale = scale or Scale()
 
-    def read(self, prompt_ids: Tensor, prompt_mask: Tensor, to_learn: bool = False) -> ReadPrompt:
-        """The prompts' states, without the vocabulary projection."""
-        return ReadPrompt(self.writer.read(prompt_ids, prompt_mask), prompt_mask)
+    def read(
+        self, prompt_ids: Tensor, prompt_mask: Tensor, to_learn: bool = False, head: SharedHead | None = None
+    ) -> ReadPrompt:
+        """The prompts' states, the shared head's included, without the vocabulary projection."""
+        return ReadPrompt(*read_behind(self.writer, head, prompt_ids, prompt_mask))
+
+    def share(self, ids: Tensor) -> SharedHead | None:
+        """As `Method.share`."""
+        return read_head(self.writer, ids) if self.writer.keeps_prompts else None
 
     def behind(self, prompt: ReadPrompt, cue: Tensor) -> ReadPrompt:
         """The prompts as they are: a head reads them alone, whatever it is to say of them."""

@@ -9,8 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from predgen.answers.build import Table
+from predgen.decoding.decode import Decoded, decode, read_and_decode
 from predgen.decoding.generate import generate_freely
 from predgen.model.outputs import Scores, StepOutput
+from predgen.model.shared_head import SharedHead, prefill_behind, read_head
 from predgen.model.writer import Prefix, Writer
 from predgen.model.writer_loss import WriterLoss
 
@@ -31,14 +33,21 @@ class Method(nn.Module, ABC, Generic[P]):
         self.writer = writer
 
     @abstractmethod
-    def read(self, prompt_ids: Tensor, prompt_mask: Tensor, to_learn: bool = False) -> P:
+    def read(
+        self, prompt_ids: Tensor, prompt_mask: Tensor, to_learn: bool = False, head: SharedHead | None = None
+    ) -> P:
         """Reads prompts of B rows, with their gradient.
 
         Args:
             prompt_ids: (B, P), padded on the left.
             prompt_mask: (B, P).
             to_learn: Whether `learn` comes next, whose loss may count the prompt's own tokens.
+            head: What all prompts begin with, where `share` has read it; `prompt_ids` go on behind it.
         """
+
+    def share(self, ids: Tensor) -> SharedHead | None:
+        """Reads what all prompts begin with, (H,) tokens, once for all; None where each prompt is read whole."""
+        return None
 
     @abstractmethod
     def behind(self, prompt: P, cue: Tensor) -> P:
@@ -88,18 +97,18 @@ class Method(nn.Module, ABC, Generic[P]):
         )
 
     @torch.no_grad()
-    def score(self, prompt_ids: Tensor, prompt_mask: Tensor) -> Scores:
-        """`judge` of prompts that have not been read yet."""
-        return self.judge(self.read(prompt_ids, prompt_mask))
+    def score(self, prompt_ids: Tensor, prompt_mask: Tensor, head: SharedHead | None = None) -> Scores:
+        """`judge` of prompts that have not been read yet; arguments as `read` has them."""
+        return self.judge(self.read(prompt_ids, prompt_mask, head=head))
 
     @property
     def reader_names(self) -> tuple[str | None, ...]:
         """`reader_name` of each answer that is given to a prompt; here there is one."""
         return (self.reader_name,)
 
-    def answers(self, prompt_ids: Tensor, prompt_mask: Tensor) -> tuple[Scores, ...]:
+    def answers(self, prompt_ids: Tensor, prompt_mask: Tensor, head: SharedHead | None = None) -> tuple[Scores, ...]:
         """`score` of each answer that is given to a prompt; here there is one."""
-        return (self.score(prompt_ids, prompt_mask),)
+        return (self.score(prompt_ids, prompt_mask, head),)
 
     @torch.no_grad()
     def write_freely(self, prompt_ids: Tensor, prompt_mask: Tensor) -> list[list[int]] | None:
@@ -122,14 +131,37 @@ class WritingMethod(Method[Prefix]):
         super().__init__(writer)
         self.table, self.writer_loss = table, writer_loss
 
-    def read(self, prompt_ids: Tensor, prompt_mask: Tensor, to_learn: bool = False) -> Prefix:
+    def read(
+        self, prompt_ids: Tensor, prompt_mask: Tensor, to_learn: bool = False, head: SharedHead | None = None
+    ) -> Prefix:
         """Prefills; the logits of all columns are kept where a loss will count the prompt's tokens."""
+        if head is not None:
+            return prefill_behind(self.writer, head, prompt_ids, prompt_mask)
         return self.writer.prefill(prompt_ids, prompt_mask, all_logits=to_learn and self.writer_loss.reads_prompt)
+
+    def share(self, ids: Tensor) -> SharedHead | None:
+        """As `Method.share`; a writer that reads all anew in every pass has nothing to keep."""
+        return read_head(self.writer, ids) if self.writer.keeps_prompts else None
 
     def behind(self, prompt: Prefix, cue: Tensor) -> Prefix:
         """The prefix grown by the cue."""
         shown = cue[None].expand(prompt.mask.shape[0], -1)
         return self.writer.extend(prompt, shown, torch.ones_like(shown)).prefix
+
+    @abstractmethod
+    def conclude(self, prompt: Prefix, decoded: Decoded) -> Scores:
+        """What the writer says of prompts, and what a director adds to it."""
+
+    def judge(self, prompt: Prefix) -> Scores:
+        """The writer's exact posterior (or its number), and the director's reading of the greedy in-space answer."""
+        return self.conclude(prompt, decode(self.writer, prompt, self.table, self.writer_loss.normalise))
+
+    @torch.no_grad()
+    def score(self, prompt_ids: Tensor, prompt_mask: Tensor, head: SharedHead | None = None) -> Scores:
+        """As `Method.score`, prompts and answers in one pass where they are best read together."""
+        normalise, goes_on = self.writer_loss.normalise, self.reader_name is not None
+        decoded = read_and_decode(self.writer, head, prompt_ids, prompt_mask, self.table, normalise, goes_on)
+        return Scores.together([self.conclude(*part) for part in decoded])
 
     def write(self, prompt: Prefix) -> list[list[int]]:
         """Greedy text over the whole vocabulary, as token ids."""

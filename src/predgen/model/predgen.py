@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from predgen.answers.build import Table
 from predgen.answers.tables import AnswerTable
 from predgen.config import DirectorHistory, OwnTokens, SamplingMode
-from predgen.decoding.decode import decode
+from predgen.decoding.decode import Decoded
 from predgen.decoding.score import trie_scores
 from predgen.model.director import Answer, Director, Reading
 from predgen.model.history import History, gold_history, write_history
@@ -124,9 +124,8 @@ class PredGen(WritingMethod):
         return self.joint((weight * writer_loss).mean(), (weight * director_loss)[taught].mean())
 
     @torch.no_grad()
-    def judge(self, prompt: Prefix) -> Scores:
+    def conclude(self, prompt: Prefix, decoded: Decoded) -> Scores:
         """The writer's exact posterior (or its number), and the director's reading of the greedy in-space answer."""
-        decoded = decode(self.writer, prompt, self.table, self.writer_loss.normalise)
         if self.reader_name is None:
             return decoded.scores
         written = self.writer.extend(prompt, decoded.ids, decoded.mask)

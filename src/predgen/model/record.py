@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from predgen.model.method import Method
 from predgen.model.outputs import Scores, StepOutput
+from predgen.model.shared_head import SharedHead
 
 
 class CuedMethod(Method[Any]):
@@ -25,9 +26,15 @@ class CuedMethod(Method[Any]):
         self.method, self.reader_name = method, method.reader_name
         self._cue = torch.tensor(cue)
 
-    def read(self, prompt_ids: Tensor, prompt_mask: Tensor, to_learn: bool = False) -> Any:
+    def read(
+        self, prompt_ids: Tensor, prompt_mask: Tensor, to_learn: bool = False, head: SharedHead | None = None
+    ) -> Any:
         """The prompts and the cue behind them."""
-        return self.at_cue(self.method.read(prompt_ids, prompt_mask, to_learn))
+        return self.at_cue(self.method.read(prompt_ids, prompt_mask, to_learn, head))
+
+    def share(self, ids: Tensor) -> SharedHead | None:
+        """As the method has it."""
+        return self.method.share(ids)
 
     def at_cue(self, prompt: Any) -> Any:
         """Prompts, read, and the cue behind them."""
@@ -122,11 +129,15 @@ class RecordMethod(nn.Module):
             outputs[0].sampling_probability,
         )
 
+    def share(self, ids: Tensor) -> SharedHead | None:
+        """As `Method.share`; the head is the same in front of every field."""
+        return self.fields[0].method.share(ids)
+
     @torch.no_grad()
-    def answers(self, prompt_ids: Tensor, prompt_mask: Tensor) -> tuple[Scores, ...]:
+    def answers(self, prompt_ids: Tensor, prompt_mask: Tensor, head: SharedHead | None = None) -> tuple[Scores, ...]:
         """Everything that can be said of prompts, one a field; nothing of the answers goes in."""
         fields = self.fields
-        prompt = fields[0].method.read(prompt_ids, prompt_mask)
+        prompt = fields[0].method.read(prompt_ids, prompt_mask, head=head)
         return tuple(field.judge(field.at_cue(prompt)) for field in fields)
 
 

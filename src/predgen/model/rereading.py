@@ -46,18 +46,13 @@ class RereadingWriter(Writer):
         rows, nodes = prefix.mask.shape[0], ids.shape[0]
         output = self.lm(
             input_ids=torch.cat([prefix.ids, ids[None].expand(rows, -1)], dim=1),
-            attention_mask=tree_bias(prefix.mask, depth, sees, self._dtype, self.windows, with_prompt=True),
+            attention_mask=tree_bias(prefix.mask, depth, sees, self.dtype, self.windows, with_prompt=True),
             position_ids=torch.cat([positions(prefix.mask), prefix.lengths[:, None] + depth[None] - 1], dim=1),
             use_cache=False,
             logits_to_keep=nodes + 1,
         )
         logits: Tensor = output.logits
         return logits
-
-    @property
-    def _dtype(self) -> torch.dtype:
-        dtype: torch.dtype = self.lm.get_input_embeddings().weight.dtype
-        return dtype
 
     def _reread(self, prefix: Prefix, ids: Tensor, mask: Tensor) -> Written:
         whole_ids = torch.cat([prefix.ids, ids], dim=1)
@@ -88,6 +83,11 @@ class PathwiseWriter(RereadingWriter):
     Recurrent models keep no keys and values, and others derive positions from the mask alone. The same numbers come
     out; a trie is scored path by path, which costs as many passes over the prompt as the trie has ways.
     """
+
+    @property
+    def keeps_prompts(self) -> bool:
+        """Never: every pass reads all of them."""
+        return False
 
     def __init__(self, lm: PreTrainedModel | PeftModel) -> None:
         super().__init__(lm)

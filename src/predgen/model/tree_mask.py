@@ -35,6 +35,7 @@ def tree_bias(
     dtype: torch.dtype,
     windows: LayerWindows | int | None,
     with_prompt: bool,
+    cached: int = 0,
 ) -> Tensor | dict[str, Tensor]:
     """The attention bias of Q queries among M nodes, their last ones, behind S prompt columns.
 
@@ -47,9 +48,10 @@ def tree_bias(
         dtype: Of the model's states.
         windows: As `layer_windows` gives them.
         with_prompt: Whether the prompt's own tokens are queries too, since no cache holds them; then Q is M.
+        cached: Of the prompt's columns, how many in front a cache does hold.
 
     Returns:
-        (B, 1, Q or S + M, S + M), or one a layer type.
+        (B, 1, Q or S − cached + M, S + M), or one a layer type.
     """
     real = prompt_mask.bool()
     rows, columns, nodes = real.shape[0], real.shape[1], depth.shape[-1]
@@ -62,9 +64,9 @@ def tree_bias(
         causal = torch.ones(columns, columns, dtype=torch.bool, device=real.device).tril()
         # Padding looks at itself: a query that sees nothing would be NaN.
         own = torch.eye(columns, dtype=torch.bool, device=real.device)
-        prompt = (causal & real[:, None]) | own
+        prompt = ((causal & real[:, None]) | own)[:, cached:]
         allowed = torch.cat([torch.nn.functional.pad(prompt, (0, nodes)), allowed], dim=1)
-        queries = positions
+        queries = positions[:, cached:]
 
     def bias(window: int | None) -> Tensor:
         seen = allowed

@@ -144,6 +144,11 @@ class Writer(nn.Module):
         self.windows = layer_windows(self.lm.config.get_text_config())
 
     @property
+    def keeps_prompts(self) -> bool:
+        """Whether what all prompts begin with can be read once, and prompts together with a trie."""
+        return self._virtual is None  # virtual tokens stand in front of each row's own
+
+    @property
     def hidden_size(self) -> int:
         """Width d of the hidden states."""
         return int(self.lm.config.get_text_config().hidden_size)
@@ -157,6 +162,12 @@ class Writer(nn.Module):
     def vocabulary_size(self) -> int:
         """Width V of the logits."""
         return int(self.lm.config.get_text_config().vocab_size)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the states."""
+        dtype: torch.dtype = self.lm.get_input_embeddings().weight.dtype
+        return dtype
 
     def prefill(self, prompt_ids: Tensor, prompt_mask: Tensor, all_logits: bool = False) -> Prefix:
         """Reads left-padded prompts.
@@ -178,7 +189,7 @@ class Writer(nn.Module):
             use_cache=True,
             logits_to_keep=0 if all_logits else 1,  # no other position predicts an answer token
         )
-        prefix = _prefix(output.past_key_values, prompt_ids, prompt_mask, output.logits[:, -1])
+        prefix = as_prefix(output.past_key_values, prompt_ids, prompt_mask, output.logits[:, -1])
         return prefix._replace(all_logits=output.logits) if all_logits else prefix
 
     def prefill_layers(self, prompt_ids: Tensor, prompt_mask: Tensor) -> tuple[Prefix, tuple[Tensor, ...]]:
@@ -194,7 +205,7 @@ class Writer(nn.Module):
             logits_to_keep=1,
             output_hidden_states=True,
         )
-        prefix = _prefix(output.past_key_values, prompt_ids, prompt_mask, output.logits[:, -1])
+        prefix = as_prefix(output.past_key_values, prompt_ids, prompt_mask, output.logits[:, -1])
         return prefix, tuple(states[:, -width:] for states in output.hidden_states)
 
     def read_on(self, prefix: Prefix, ids: Tensor, mask: Tensor) -> Prefix:
@@ -214,7 +225,7 @@ class Writer(nn.Module):
             use_cache=True,
             logits_to_keep=1,
         )
-        return _prefix(output.past_key_values, torch.cat([prefix.ids, ids], dim=1), mask, output.logits[:, -1])
+        return as_prefix(output.past_key_values, torch.cat([prefix.ids, ids], dim=1), mask, output.logits[:, -1])
 
     def to_sample_from(self, prefix: Prefix) -> Prefix:
         """The prefix as writing a history needs it: without its gradient."""
@@ -237,7 +248,7 @@ class Writer(nn.Module):
             use_cache=True,
             output_hidden_states=True,
         )
-        grown = _prefix(output.past_key_values, torch.cat([prefix.ids, ids], dim=1), mask, output.logits[:, -1])
+        grown = as_prefix(output.past_key_values, torch.cat([prefix.ids, ids], dim=1), mask, output.logits[:, -1])
         logits = torch.cat([prefix.logits[:, None], output.logits], dim=1)
         return Written(output.hidden_states[-1], logits, grown, prefix.all_logits, output.hidden_states)
 
@@ -363,7 +374,12 @@ def positions(mask: Tensor) -> Tensor:
     return (mask.cumsum(dim=1) - 1).clamp_min(0)
 
 
-def _prefix(cache: Any, ids: Tensor, mask: Tensor, logits: Tensor) -> Prefix:
+def as_prefix(cache: Any, ids: Tensor, mask: Tensor, logits: Tensor) -> Prefix:
+    """What a pass left in its cache, with what was read.
+
+    Raises:
+        ModelError: If the cache does not hold all of it.
+    """
     layers = getattr(cache, "layers", [])
     # A model that drops or replaces the cache would answer without having read the prompt, and not say so.
     if not layers or any(getattr(layer, "keys", None) is None for layer in layers):

@@ -1,0 +1,202 @@
+"""What all prompts begin with, read once: a template's constant words, a chat template's opening, the start token.
+
+Behind a shared head only the rest of each prompt is read. Its padding then stands between head and rest; the mask hides
+it and positions are counted without it, so that every number is what it would be had each prompt been read whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from transformers import DynamicCache
+
+from predgen.answers.tables import AnswerTable
+from predgen.model.tree_mask import tree_bias
+from predgen.model.writer import Prefix, Writer, as_prefix, positions
+
+FEWEST_TOKENS = 8  # of a head that is worth a pass of its own
+FEWEST_PROMPTS = 16  # that must share it
+
+
+class SharedHead(NamedTuple):
+    """The first H tokens of every prompt, read."""
+
+    prefix: Prefix  # of one row
+    states: Tensor  # (1, H, d); the last hidden states
+
+    def over(self, rows: int) -> Prefix:
+        """The head in front of so many rows, its tensors expanded and not copied."""
+        one = self.prefix
+        return Prefix(
+            tuple(key.expand(rows, -1, -1, -1) for key in one.keys),
+            tuple(value.expand(rows, -1, -1, -1) for value in one.values),
+            one.ids.expand(rows, -1),
+            one.mask.expand(rows, -1),
+            one.logits.expand(rows, -1),
+        )
+
+
+class PromptAndTree(NamedTuple):
+    """Prompts of B rows and the M nodes of a tree behind each, read in one pass."""
+
+    prefix: Prefix  # the prompts; without keys and values where they were not asked for
+    logits: Tensor  # (B, 1 + M, V); next-token logits behind the prompt and at each node
+
+
+def head_length(prompts: Sequence[Sequence[int]]) -> int:
+    """How many tokens all prompts begin with, at least one left over of each; 0 where sharing them would not pay."""
+    if len(prompts) < FEWEST_PROMPTS:
+        return 0
+    known = [tuple(prompt) for prompt in prompts]
+    first, last = min(known), max(known)  # what the outermost in order have in common, all have
+    most = min(map(len, known)) - 1
+    length = next((place for place in range(most) if first[place] != last[place]), most)
+    return length if length >= FEWEST_TOKENS else 0
+
+
+@torch.no_grad()
+def read_head(writer: Writer, ids: Tensor) -> SharedHead:
+    """Reads a head.
+
+    Args:
+        writer: One that keeps prompts.
+        ids: (H,).
+    """
+    mask = torch.ones_like(ids)[None]
+    output = writer.lm.get_decoder()(
+        input_ids=ids[None], attention_mask=mask, past_key_values=DynamicCache(), use_cache=True
+    )
+    states: Tensor = output.last_hidden_state
+    return SharedHead(as_prefix(output.past_key_values, ids[None], mask, states.new_zeros(1, 0)), states)
+
+
+def prefill_behind(writer: Writer, head: SharedHead | None, prompt_ids: Tensor, prompt_mask: Tensor) -> Prefix:
+    """`Writer.prefill` of prompts whose head has been read.
+
+    Args:
+        writer: The language model.
+        head: Of all prompts; None: nothing has been read yet.
+        prompt_ids: (B, P) what follows the head, padded on the left.
+        prompt_mask: (B, P).
+    """
+    if head is None:
+        return writer.prefill(prompt_ids, prompt_mask)
+    before, ids, mask = _with_head(head, prompt_ids, prompt_mask)
+    output = writer.lm(
+        input_ids=prompt_ids,
+        attention_mask=_bias_behind(writer, mask, before.mask.shape[1]),
+        position_ids=positions(mask)[:, -prompt_ids.shape[1] :],
+        past_key_values=before.cache(),
+        use_cache=True,
+        logits_to_keep=1,
+    )
+    return _closed_up(writer, as_prefix(output.past_key_values, ids, mask, output.logits[:, -1]))
+
+
+def read_behind(
+    writer: Writer, head: SharedHead | None, prompt_ids: Tensor, prompt_mask: Tensor
+) -> tuple[Tensor, Tensor]:
+    """`Writer.read` of prompts whose head has been read.
+
+    Args:
+        writer: The language model.
+        head: Of all prompts; None: nothing has been read yet.
+        prompt_ids: (B, P) what follows the head, padded on the left.
+        prompt_mask: (B, P).
+
+    Returns:
+        States (B, H + P, d) and their mask (B, H + P), the head's included.
+    """
+    if head is None:
+        return writer.read(prompt_ids, prompt_mask), prompt_mask
+    before, _, mask = _with_head(head, prompt_ids, prompt_mask)
+    output = writer.lm.get_decoder()(
+        input_ids=prompt_ids,
+        attention_mask=_bias_behind(writer, mask, before.mask.shape[1]),
+        position_ids=positions(mask)[:, -prompt_ids.shape[1] :],
+        past_key_values=before.cache(),
+        use_cache=True,
+    )
+    shared = head.states.expand(prompt_ids.shape[0], -1, -1)
+    return torch.cat([shared, output.last_hidden_state], dim=1), mask
+
+
+def prefill_with_tree(
+    writer: Writer,
+    head: SharedHead | None,
+    prompt_ids: Tensor,
+    prompt_mask: Tensor,
+    table: AnswerTable,
+    keep_prompt: bool,
+) -> PromptAndTree:
+    """`Writer.prefill` and `Writer.branch` in one pass: the tree is known before the prompt has been read.
+
+    Args:
+        writer: One that keeps prompts.
+        head: Of all prompts; None: nothing has been read yet.
+        prompt_ids: (B, P), what follows the head, padded on the left.
+        prompt_mask: (B, P).
+        table: The space's trie.
+        keep_prompt: Whether more will be read behind the prompts.
+    """
+    rows, nodes, depth = prompt_ids.shape[0], table.node_token[table.inner], table.node_depth[table.inner]
+    before, ids, mask = (None, prompt_ids, prompt_mask) if head is None else _with_head(head, prompt_ids, prompt_mask)
+    cached = 0 if before is None else before.mask.shape[1]
+    bias = tree_bias(mask, depth, table.inner_sees, writer.dtype, writer.windows, True, cached)
+    behind = mask.sum(dim=1, keepdim=True) + depth[None] - 1
+    keep = keep_prompt or before is not None
+    output = writer.lm(
+        input_ids=torch.cat([prompt_ids, nodes[None].expand(rows, -1)], dim=1),
+        attention_mask=bias,
+        position_ids=torch.cat([positions(mask)[:, cached:], behind], dim=1),
+        past_key_values=(DynamicCache() if before is None else before.cache()) if keep else None,
+        use_cache=keep,
+        # Columns by number come out side by side in memory, and one matrix product projects them all.
+        logits_to_keep=torch.arange(prompt_ids.shape[1] - 1, prompt_ids.shape[1] + nodes.shape[0], device=mask.device),
+    )
+    logits: Tensor = output.logits
+    if not keep_prompt:
+        return PromptAndTree(Prefix((), (), ids, mask, logits[:, 0]), logits)
+    both = torch.cat([mask, torch.ones_like(behind)], dim=1)
+    whole = as_prefix(output.past_key_values, ids, both, logits[:, 0])
+    columns = mask.shape[1]
+    prompts = whole._replace(
+        keys=tuple(key[:, :, :columns] for key in whole.keys),
+        values=tuple(value[:, :, :columns] for value in whole.values),
+        mask=mask,
+    )
+    return PromptAndTree(prompts if before is None else _closed_up(writer, prompts), logits)
+
+
+def _with_head(head: SharedHead, ids: Tensor, mask: Tensor) -> tuple[Prefix, Tensor, Tensor]:
+    """The head before these rows; ids and mask of both together."""
+    before = head.over(ids.shape[0])
+    return before, torch.cat([before.ids, ids], dim=1), torch.cat([before.mask, mask], dim=1)
+
+
+def _bias_behind(writer: Writer, mask: Tensor, cached: int) -> Tensor | dict[str, Tensor]:
+    """The mask as the model takes it; where layers see a window, drawn by positions: columns count the padding too."""
+    if writer.windows is None:
+        return mask
+    none = mask.new_zeros(0)
+    return tree_bias(mask, none, none[:, None].bool(), writer.dtype, writer.windows, True, cached)
+
+
+def _closed_up(writer: Writer, prefix: Prefix) -> Prefix:
+    """The same with all padding in front, where later passes have windows, which models count in columns."""
+    if writer.windows is None:
+        return prefix
+    order = prefix.mask.argsort(dim=1, stable=True)
+
+    def moved(cached: Tensor) -> Tensor:
+        return cached.gather(2, order[:, None, :, None].expand_as(cached))
+
+    return prefix._replace(
+        keys=tuple(map(moved, prefix.keys)),
+        values=tuple(map(moved, prefix.values)),
+        ids=prefix.ids.gather(1, order),
+        mask=prefix.mask.gather(1, order),
+    )

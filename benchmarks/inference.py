@@ -79,6 +79,8 @@ QUICK = ("6 labels", "grid 51")
 TARGETS = ("2 labels", "6 labels", "grid 51", "grid 501")
 MOST_PASSES = 20  # one pass per label is not run for spaces with more answers than that
 REFERENCE = "pooled head"
+SYSTEMS = [REFERENCE, "predgen trie", "predgen director", "one pass per label", "generate", "constrained generation",
+           "pipeline", "released evaluation"]  # fmt: skip
 Answers = Tensor | None  # (B,) positions in the space, of systems that give an answer
 
 
@@ -320,7 +322,7 @@ def main() -> None:
         run_alone(arguments.alone)
         return
     rounds = arguments.rounds or (2 if arguments.quick else 5)
-    settings = {"threads": torch.get_num_threads(), "rounds": rounds, "torch": torch.__version__}
+    settings = {"threads": torch.get_num_threads(), "rounds": rounds, "torch": torch.__version__, "systems": SYSTEMS}
     records: list[dict[str, Any]] = []
     if arguments.json and arguments.json.exists() and not arguments.fresh:
         kept = json.loads(arguments.json.read_text())

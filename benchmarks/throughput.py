@@ -73,8 +73,8 @@ def main() -> None:
             record["rows_per_s"] = round(count / record["seconds"], 1)
             records.append(record)
             print(json.dumps(record), flush=True)
-    if arguments.json:
-        arguments.json.write_text(json.dumps({"records": records}, indent=2) + "\n")
+            if arguments.json:
+                arguments.json.write_text(json.dumps({"records": records}, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -68,7 +68,8 @@ def other_rows(folder: Path) -> list[int]:
 
 def scored(run: Run, numbers: list[int], folder: Path) -> tuple[Scores, Targets]:
     """Scores as the method gave them, and the targets."""
-    rows = [read_table("vader-movies").good_rows[number] for number in numbers]
+    table = read_table("vader-movies")
+    rows = [table.good_rows[number] for number in numbers]
     kept = folder / SCORES
     if not kept.exists():
         done, say = 0, 0

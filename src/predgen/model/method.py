@@ -161,7 +161,7 @@ class WritingMethod(Method[Prefix]):
         """As `Method.score`, prompts and answers in one pass where they are best read together."""
         normalise, goes_on = self.writer_loss.normalise, self.reader_name is not None
         decoded = read_and_decode(self.writer, head, prompt_ids, prompt_mask, self.table, normalise, goes_on)
-        return Scores.together([self.conclude(*part) for part in decoded])
+        return Scores.joined([self.conclude(*part) for part in decoded])
 
     def write(self, prompt: Prefix) -> list[list[int]]:
         """Greedy text over the whole vocabulary, as token ids."""

@@ -71,11 +71,3 @@ class Scores(NamedTuple):
         """The same on the processor."""
         columns: dict[str, Any] = self._asdict()
         return Scores(**{name: None if column is None else column.cpu() for name, column in columns.items()})
-
-    @staticmethod
-    def together(parts: Sequence[Scores]) -> Scores:
-        """The scores of some rows and of those behind them; all parts hold the same kinds."""
-        if len(parts) == 1:
-            return parts[0]
-        columns: dict[str, Any] = {name: [getattr(part, name) for part in parts] for name in Scores._fields}
-        return Scores(**{name: None if column[0] is None else torch.cat(column) for name, column in columns.items()})

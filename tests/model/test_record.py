@@ -83,6 +83,7 @@ def test_a_field_is_scored_as_a_method_of_its_own_behind_the_written_cue(
 ) -> None:
     """What the shared prompt and the cue behind it give is what plain prompts that end in the cue give."""
     record = build(tiny_model, byte_level, method).float()
+    assert (record.tree is not None) == (method != "predictor")  # written fields are scored in one pass
     prompts = encoder(byte_level).rows(BODIES).prompts
     together = record.answers(*pad_prompts(prompts))
     for place, field in enumerate(record.fields):

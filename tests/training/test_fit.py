@@ -323,7 +323,7 @@ def test_the_saved_config_repeats_the_run(fitted: Callable[..., Fitted], tmp_pat
         ("sampling.own=free sampling.mode=parallel", "does not go with sampling.mode=parallel"),
         ("train.metric=accuracy", "no metric of a regression"),
         ("data.dev_size=0", "0 dev rows"),
-        ("peft.target_modules=nothing_such", "do not fit this model"),
+        ("peft.target_modules=nothing_such", "matches no module"),
         ("data.source=null", "No data was named"),
     ],
 )

@@ -25,7 +25,7 @@ METHODS = ("predgen", "generator", "predictor")
 def sums(count: int = 40) -> list[dict[str, object]]:
     rows = []
     for number in range(count):
-        one, other = 3 + number % 7, 10 ** (number % 4)
+        one, other = 3 + number % 7, 10 ** (number % 6)
         total = one * other
         rows.append(
             {

@@ -49,7 +49,7 @@ def decode(writer: Writer, prefix: Prefix, table: Table, normalise: Normalise) -
         number = table.numbers(walked.ids, read)
         return Decoded(Scores.nothing()._replace(number=number, written=written), walked.ids, walked.mask, read)
     if table.exact:
-        return _of_trie(score_trie(writer, prefix, table, normalise), table)
+        return as_decoded(score_trie(writer, prefix, table, normalise), table)
     scores = Scores.nothing()._replace(**search_trie(writer, prefix, table, normalise)._asdict())
     greedy = cast(Tensor, scores.greedy).to(prefix.ids.device)
     shown = gold_history(table, greedy)
@@ -87,14 +87,15 @@ def read_and_decode(
         return
     for ids, mask in zip(torch.split(prompt_ids, size), torch.split(prompt_mask, size), strict=True):
         prefix, logits = prefill_with_tree(writer, head, ids, mask, table, keep_prompt=goes_on)
-        decoded = _of_trie(scores_of(logits, table, normalise), table)
+        decoded = as_decoded(scores_of(logits, table, normalise), table)
         # The largest tensor there is: gone before what comes next takes memory of its own.
         prefix = prefix._replace(logits=prefix.logits.clone())
         del logits
         yield prefix, decoded
 
 
-def _of_trie(scored: TrieScores, table: AnswerTable) -> Decoded:
+def as_decoded(scored: TrieScores, table: AnswerTable) -> Decoded:
+    """Scores of all answers, and the greedy one as a director is shown it."""
     scores = Scores.nothing()._replace(
         log_posterior=scored.log_posterior, log_mass=scored.log_mass, greedy=scored.greedy
     )

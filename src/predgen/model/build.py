@@ -12,6 +12,7 @@ from predgen.answers.build import Table
 from predgen.answers.free_table import FreeTable
 from predgen.answers.spaces import FreeNumber, Grid, Space
 from predgen.config import AnswerKind, DirectorKind, RunConfig, Scoring, Task
+from predgen.decoding.fields import one_tree
 from predgen.errors import ConfigError, nearest
 from predgen.model.baselines import Generator, Predictor
 from predgen.model.director import (
@@ -24,7 +25,7 @@ from predgen.model.director import (
     VocabularyDirector,
 )
 from predgen.model.losses import joint_loss
-from predgen.model.method import Method
+from predgen.model.method import Method, WritingMethod
 from predgen.model.pooling import build_pool
 from predgen.model.predgen import PredGen, Sampling
 from predgen.model.record import RecordMethod
@@ -82,7 +83,8 @@ def build_fields_method(
     methods = [build_method(writer, table, setting) for table, setting in zip(tables, settings, strict=True)]
     if len(methods) == 1 and not cues[0]:
         return methods[0]
-    return RecordMethod(methods, cues)
+    writes = all(isinstance(method, WritingMethod) for method in methods)  # a head has nothing to branch
+    return RecordMethod(methods, cues, one_tree(cues, tables) if writes else None)
 
 
 def build_writer(lm: Any, config: RunConfig, scoring: Scoring) -> Writer:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
-from predgen.model.method import Method
+from predgen.answers.tables import AnswerTable
+from predgen.decoding.fields import FieldTree, decode_fields
+from predgen.model.method import Method, WritingMethod
 from predgen.model.outputs import Scores, StepOutput
 from predgen.model.shared_head import SharedHead
 
@@ -70,11 +72,14 @@ class RecordMethod(nn.Module):
     Args:
         fields: A method a field; their writer is one and the same.
         cues: Of each field, the tokens between prompt and answer.
+        tree: The fields' cues and tries where all are scored in one pass; None: one after the other.
     """
 
-    def __init__(self, fields: Sequence[Method[Any]], cues: Sequence[Sequence[int]]) -> None:
+    def __init__(
+        self, fields: Sequence[Method[Any]], cues: Sequence[Sequence[int]], tree: FieldTree | None = None
+    ) -> None:
         super().__init__()
-        self.writer = fields[0].writer
+        self.writer, self.tree = fields[0].writer, tree
         self.cued = nn.ModuleList(CuedMethod(field, cue) for field, cue in zip(fields, cues, strict=True))
 
     @property
@@ -138,7 +143,16 @@ class RecordMethod(nn.Module):
         """Everything that can be said of prompts, one a field; nothing of the answers goes in."""
         fields = self.fields
         prompt = fields[0].method.read(prompt_ids, prompt_mask, head=head)
-        return tuple(field.judge(field.at_cue(prompt)) for field in fields)
+        if self.tree is None:
+            return tuple(field.judge(field.at_cue(prompt)) for field in fields)
+        methods = [cast(WritingMethod, field.method) for field in fields]
+        tables = [cast(AnswerTable, method.table) for method in methods]
+        decoded = decode_fields(self.writer, prompt, self.tree, tables, methods[0].writer_loss.normalise)
+        # Only a director reads on behind its field's cue.
+        return tuple(
+            method.conclude(prompt if method.reader_name is None else field.at_cue(prompt), each)
+            for field, method, each in zip(fields, methods, decoded, strict=True)
+        )
 
 
 def _joined(parts: Sequence[Tensor | None]) -> Tensor | None:

@@ -127,7 +127,7 @@ def fit(
     dev_result = fitted.metrics["dev"]
     _say(
         f"Best on dev: {dev_result['metric']} {dev_result['value']:.4f} at step {dev_result['step']}, "
-        f"decision {dev_result['decision']}."
+        f"decision {_decisions(dev_result)}."
     )
     if "test" in fitted.metrics:
         from predgen.printing import print_evaluation
@@ -416,6 +416,12 @@ def list_data() -> None:
         table.add_row(source.name, source.description, f"{source.rows:,}", columns, source.origin, source.licence)
     out.print(table)
     _say("A csv, tsv or jsonl file goes by its path.")
+
+
+def _decisions(dev_result: dict[str, Any]) -> str:
+    """The default decision, or those of a record's fields."""
+    fields = dev_result.get("fields", {})
+    return ", ".join(f"{name}: {field['decision']}" for name, field in fields.items()) or str(dev_result["decision"])
 
 
 def _writable(path: str) -> Path:

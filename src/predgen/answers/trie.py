@@ -5,7 +5,7 @@ tokens for most tokenizers, and only one of them is what the model would write t
 tokens, and one may be a prefix of another ("good", "good enough"): the shorter one then ends in a terminator node, so
 that every answer has a leaf of its own and their probabilities cannot overlap.
 
-A trie is a handful of arrays, grown level by level, so that one of 10^6 answers takes a minute and under a gigabyte.
+A trie is a handful of arrays, grown level by level, so that one of 10^6 answers takes half a minute and a gigabyte.
 An automaton over digits would be smaller still, but only where a tokenizer writes digit by digit and the bounds are
 round numbers; the arrays hold for every tokenizer and every space, labels too.
 """

@@ -96,6 +96,10 @@ class BaseRun(ABC):
             part.calibration.apply(scores, part.space) for part, scores in zip(self.parts.values(), raw, strict=True)
         ]
 
+    def score_answers(self, bodies: Sequence[str], progress: Progress = silent) -> list[Scores]:
+        """`score_answers_raw`, calibrated."""
+        return self.calibrate(self.score_answers_raw(bodies, progress))
+
     @abstractmethod
     def check(self, options: PredictOptions) -> None:
         """Refuses what the run cannot give.

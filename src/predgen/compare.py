@@ -120,7 +120,7 @@ def compare(
         question = run.targets
         metric = metric or run.metric
         bodies = [run.body(row) for row in rows]
-        scores = run.calibrate(run.score_answers_raw(bodies))
+        scores = run.score_answers(bodies)
         metrics.append(run.metric_over(scores, read_fields(rows, run.targets), metric))
         decisions = dict.fromkeys(part.record.decision for part in run.parts.values())
         facts.append((str(folder), run.method_name, ", ".join(decisions)))

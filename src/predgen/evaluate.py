@@ -62,7 +62,7 @@ def evaluate_source(
     bodies = [run.body(row) for row in rows]
     notes = [note] if note else []
     run = with_precision(run, precision, rows, notes.append)
-    scores = run.calibrate(run.score_answers_raw(bodies, progress))
+    scores = run.score_answers(bodies, progress)
     return replace(run.evaluate_answers(bodies, scores, truth), notes=notes)
 
 

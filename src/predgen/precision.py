@@ -134,7 +134,7 @@ def try_both(run: BaseRun, half: BaseRun, bodies: Sequence[str]) -> Trial:
         bodies: Rendered rows, at least one.
     """
     ways, times = (run, half), ([], [])  # type: tuple[BaseRun, BaseRun], tuple[list[float], list[float]]
-    scores = [each.calibrate(each.score_answers_raw(bodies)) for each in ways]
+    scores = [each.score_answers(bodies) for each in ways]
     for _ in range(3):
         for each, taken in zip(ways, times, strict=True):
             started = time.perf_counter()

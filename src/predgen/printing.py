@@ -99,14 +99,6 @@ def _print_one(evaluation: dict[str, Any], title: str, out: Console) -> None:
         _say(note, out)
 
 
-def _number(value: float | None) -> str:
-    return "–" if value is None or value != value else f"{value:.4f}"
-
-
-def _say(line: str, out: Console) -> None:
-    out.print(line, markup=False, highlight=False, soft_wrap=True)
-
-
 def _print_table(evaluation: dict[str, Any], title: str, out: Console) -> None:
     names = list(next(iter(evaluation["decisions"].values())))
     table = Table("decision", *names, title=escape(title), title_justify="left")
@@ -117,3 +109,11 @@ def _print_table(evaluation: dict[str, Any], title: str, out: Console) -> None:
     for name, values in evaluation["baseline"].items():
         table.add_row(f"constant: {name}", *(_number(values.get(metric)) for metric in names))
     out.print(table)
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None or value != value else f"{value:.4f}"
+
+
+def _say(line: str, out: Console) -> None:
+    out.print(line, markup=False, highlight=False, soft_wrap=True)

@@ -73,10 +73,6 @@ class RecordRun(BaseRun):
         one = self._first
         return score_answer_rows(self.method, one.encoder.rows(bodies), one.batch_size, progress, one.batch_tokens)
 
-    def score_answers(self, bodies: Sequence[str], progress: Progress = silent) -> list[Scores]:
-        """The same, calibrated."""
-        return self.calibrate(self.score_answers_raw(bodies, progress))
-
     @property
     def metric(self) -> str:
         """What selected the run."""
@@ -124,10 +120,14 @@ class RecordRun(BaseRun):
                     "It is one field's matter.",
                     "In Python ask that field's own run: run.runs[name].predict(rows, options).",
                 )
+        for name, asked_of_field in self._by_field(options).items():
+            self.runs[name].check(asked_of_field)
+
+    def _by_field(self, options: PredictOptions) -> dict[str, PredictOptions]:
+        """What of a record's options is meant for each field."""
         labels = any(isinstance(run.space, LabelSet) for run in self.runs.values())
         numbers = any(not isinstance(run.space, LabelSet) for run in self.runs.values())
-        for run in self.runs.values():
-            run.check(_of_field(options, run, labels, numbers))
+        return {name: _of_field(options, run, labels, numbers) for name, run in self.runs.items()}
 
     def _check_for_multilabel(self, options: PredictOptions) -> None:
         plain = PredictOptions(decision=options.decision, thresholds=options.thresholds)
@@ -151,10 +151,9 @@ class RecordRun(BaseRun):
         scores = self.score_answers(bodies, progress)
         if self.record.kind == "multilabel":
             return self._labels_of(scores, rows, options)
-        labels = any(isinstance(run.space, LabelSet) for run in self.runs.values())
-        numbers = any(not isinstance(run.space, LabelSet) for run in self.runs.values())
+        asked = self._by_field(options)
         columns = {
-            name: [to_json(each) for each in run.decide(part, rows, _of_field(options, run, labels, numbers))]
+            name: [to_json(each) for each in run.decide(part, rows, asked[name])]
             for (name, run), part in zip(self.runs.items(), scores, strict=True)
         }
         return [

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from predgen.model.tree_mask import tree_bias
-from predgen.model.writer import Prefix, Tree, Writer, Written, positions
+from predgen.model.writer import Prefix, Tree, Writer, Written, last_columns, positions
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -44,12 +44,13 @@ class RereadingWriter(Writer):
         if not self.training:
             return super().branch(prefix, ids, depth, sees)
         rows, nodes = prefix.mask.shape[0], ids.shape[0]
+        whole_ids = torch.cat([prefix.ids, ids[None].expand(rows, -1)], dim=1)
         output = self.lm(
-            input_ids=torch.cat([prefix.ids, ids[None].expand(rows, -1)], dim=1),
+            input_ids=whole_ids,
             attention_mask=tree_bias(prefix.mask, depth, sees, self.dtype, self.windows, with_prompt=True),
             position_ids=torch.cat([positions(prefix.mask), prefix.lengths[:, None] + depth[None] - 1], dim=1),
             use_cache=False,
-            logits_to_keep=nodes + 1,
+            logits_to_keep=last_columns(whole_ids, nodes + 1),
         )
         logits: Tensor = output.logits
         return logits
@@ -65,7 +66,7 @@ class RereadingWriter(Writer):
             output_hidden_states=True,
             # One column more than the answer has: its first token is predicted by the prompt's last.
             **self._places(whole_mask),
-            **({} if prefix.all_logits is not None else {"logits_to_keep": width + 1}),
+            **({} if prefix.all_logits is not None else {"logits_to_keep": last_columns(whole_ids, width + 1)}),
         )
         logits = output.logits[:, -width - 1 :]
         grown = Prefix((), (), whole_ids, whole_mask, logits[:, -1])

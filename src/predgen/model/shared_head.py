@@ -15,7 +15,7 @@ from transformers import DynamicCache
 
 from predgen.answers.tables import AnswerTable
 from predgen.model.tree_mask import tree_bias
-from predgen.model.writer import Prefix, Writer, as_prefix, positions
+from predgen.model.writer import Prefix, Writer, as_prefix, last_columns, positions
 
 FEWEST_TOKENS = 8  # of a head that is worth a pass of its own
 FEWEST_PROMPTS = 16  # that must share it
@@ -91,7 +91,7 @@ def prefill_behind(writer: Writer, head: SharedHead | None, prompt_ids: Tensor, 
         position_ids=positions(mask)[:, -prompt_ids.shape[1] :],
         past_key_values=before.cache(),
         use_cache=True,
-        logits_to_keep=1,
+        logits_to_keep=last_columns(prompt_ids),
     )
     return _closed_up(writer, as_prefix(output.past_key_values, ids, mask, output.logits[:, -1]))
 
@@ -148,14 +148,14 @@ def prefill_with_tree(
     bias = tree_bias(mask, depth, table.inner_sees, writer.dtype, writer.windows, True, cached)
     behind = mask.sum(dim=1, keepdim=True) + depth[None] - 1
     keep = keep_prompt or before is not None
+    both_ids = torch.cat([prompt_ids, nodes[None].expand(rows, -1)], dim=1)
     output = writer.lm(
-        input_ids=torch.cat([prompt_ids, nodes[None].expand(rows, -1)], dim=1),
+        input_ids=both_ids,
         attention_mask=bias,
         position_ids=torch.cat([positions(mask)[:, cached:], behind], dim=1),
         past_key_values=(DynamicCache() if before is None else before.cache()) if keep else None,
         use_cache=keep,
-        # Columns by number come out side by side in memory, and one matrix product projects them all.
-        logits_to_keep=torch.arange(prompt_ids.shape[1] - 1, prompt_ids.shape[1] + nodes.shape[0], device=mask.device),
+        logits_to_keep=last_columns(both_ids, nodes.shape[0] + 1),
     )
     logits: Tensor = output.logits
     if not keep_prompt:

@@ -68,11 +68,27 @@ def tree_bias(
         allowed = torch.cat([torch.nn.functional.pad(prompt, (0, nodes)), allowed], dim=1)
         queries = positions[:, cached:]
 
+    distance = queries[:, :, None] - positions[:, None, :]
+    return blank_where_unseen(allowed, distance, dtype, windows)
+
+
+def blank_where_unseen(
+    allowed: Tensor, distance: Tensor, dtype: torch.dtype, windows: LayerWindows | int | None
+) -> Tensor | dict[str, Tensor]:
+    """The bias of an attention: 0 where a query may look, the lowest number elsewhere.
+
+    Args:
+        allowed: (B, Q, C) bool, whatever the layers' windows.
+        distance: (B, Q, C); how many tokens lie between query and column.
+        dtype: Of the model's states.
+        windows: As `layer_windows` gives them.
+
+    Returns:
+        (B, 1, Q, C), or one a layer type.
+    """
+
     def bias(window: int | None) -> Tensor:
-        seen = allowed
-        if window is not None:
-            near = queries[:, :, None] - positions[:, None, :] < window
-            seen = allowed & near
+        seen = allowed if window is None else allowed & (distance < window)
         blank = torch.zeros(seen.shape, dtype=dtype, device=seen.device)
         return blank.masked_fill(~seen, torch.finfo(dtype).min)[:, None]
 

@@ -15,6 +15,7 @@ from transformers import DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer
 
 from predgen.errors import ModelError
+from predgen.model.packing import Lines, lay_out
 from predgen.model.tree_mask import layer_windows, tree_bias
 
 if TYPE_CHECKING:
@@ -181,16 +182,38 @@ class Writer(nn.Module):
 
     def _fill(self, prompt_ids: Tensor, prompt_mask: Tensor, all_logits: bool = False) -> Prefix:
         """As `prefill`, of prompts that are in full already."""
+        lines = None if all_logits else lay_out(prompt_ids, prompt_mask)
+        if lines is not None:
+            return self._fill_lines(lines, prompt_ids, prompt_mask)
         output = self.lm(
             input_ids=prompt_ids,
             attention_mask=prompt_mask,
             position_ids=positions(prompt_mask),
             past_key_values=DynamicCache(),
             use_cache=True,
-            logits_to_keep=0 if all_logits else 1,  # no other position predicts an answer token
+            # No other position predicts an answer token.
+            logits_to_keep=0 if all_logits else last_columns(prompt_ids),
         )
         prefix = as_prefix(output.past_key_values, prompt_ids, prompt_mask, output.logits[:, -1])
         return prefix._replace(all_logits=output.logits) if all_logits else prefix
+
+    def _fill_lines(self, lines: Lines, prompt_ids: Tensor, prompt_mask: Tensor) -> Prefix:
+        """As `_fill`, of prompts that lie side by side."""
+        output = self.lm(
+            input_ids=lines.ids,
+            attention_mask=lines.bias(self.dtype, self.windows),
+            position_ids=lines.position,
+            past_key_values=DynamicCache(),
+            use_cache=True,
+            logits_to_keep=last_columns(lines.ids, lines.last),
+        )
+        packed = as_prefix(output.past_key_values, lines.ids, lines.row, output.logits[:, -1])
+
+        def padded(cached: Tensor) -> Tensor:
+            return lines.padded(cached.transpose(1, 2)).transpose(1, 2)
+
+        keys, values = tuple(map(padded, packed.keys)), tuple(map(padded, packed.values))
+        return Prefix(keys, values, prompt_ids, prompt_mask, lines.at_ends(output.logits))
 
     def prefill_layers(self, prompt_ids: Tensor, prompt_mask: Tensor) -> tuple[Prefix, tuple[Tensor, ...]]:
         """As `prefill`, and the states of the embeddings and of every layer, (B, P, d) each."""
@@ -202,7 +225,7 @@ class Writer(nn.Module):
             position_ids=positions(prompt_mask),
             past_key_values=DynamicCache(),
             use_cache=True,
-            logits_to_keep=1,
+            logits_to_keep=last_columns(prompt_ids),
             output_hidden_states=True,
         )
         prefix = as_prefix(output.past_key_values, prompt_ids, prompt_mask, output.logits[:, -1])
@@ -223,7 +246,7 @@ class Writer(nn.Module):
             position_ids=positions(mask)[:, -ids.shape[1] :],
             past_key_values=prefix.cache(),
             use_cache=True,
-            logits_to_keep=1,
+            logits_to_keep=last_columns(ids),
         )
         return as_prefix(output.past_key_values, torch.cat([prefix.ids, ids], dim=1), mask, output.logits[:, -1])
 
@@ -308,6 +331,15 @@ class Writer(nn.Module):
         width = prompt_ids.shape[1]
         prompt_ids, prompt_mask = self.in_full(prompt_ids, prompt_mask)
         decoder = self.lm.get_decoder()
+        lines = lay_out(prompt_ids, prompt_mask)
+        if lines is not None:
+            output = decoder(
+                input_ids=lines.ids,
+                attention_mask=lines.bias(self.dtype, self.windows),
+                position_ids=lines.position,
+                use_cache=False,
+            )
+            return lines.padded(output.last_hidden_state)[:, -width:]
         output = decoder(
             input_ids=prompt_ids,
             attention_mask=prompt_mask,
@@ -372,6 +404,15 @@ def context_length(lm: PreTrainedModel, windows_branch: bool) -> int:
 def positions(mask: Tensor) -> Tensor:
     """Positions counted from each row's first real token; padding repeats a neighbour's, which nothing sees."""
     return (mask.cumsum(dim=1) - 1).clamp_min(0)
+
+
+def last_columns(ids: Tensor, count: int = 1) -> Tensor:
+    """The last columns of (B, S) by number, (count,).
+
+    Asked for by number, their states are copied side by side, and one matrix product projects them to the vocabulary.
+    Of a slice torch multiplies every row on its own, and in bfloat16 copies the projection's weight for each.
+    """
+    return torch.arange(ids.shape[1] - count, ids.shape[1], device=ids.device)
 
 
 def as_prefix(cache: Any, ids: Tensor, mask: Tensor, logits: Tensor) -> Prefix:

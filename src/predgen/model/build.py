@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import nn
 
 from predgen.answers.build import Table
@@ -24,6 +25,7 @@ from predgen.model.director import (
     ValueDirector,
     VocabularyDirector,
 )
+from predgen.model.half import train_by_parts
 from predgen.model.losses import joint_loss
 from predgen.model.method import Method, WritingMethod
 from predgen.model.pooling import build_pool
@@ -95,6 +97,8 @@ def build_writer(lm: Any, config: RunConfig, scoring: Scoring) -> Writer:
         config: train.gradient_checkpointing is read.
         scoring: Whether the model's answers branch from one cached prompt.
     """
+    if lm.get_input_embeddings().weight.dtype == torch.bfloat16:
+        train_by_parts(lm)
     if config.train.gradient_checkpointing:
         # Not re-entrant: the frozen base's inputs need no gradient, and the adapters' is found all the same.
         lm.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})

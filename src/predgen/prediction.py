@@ -177,7 +177,8 @@ def score_answers(
     training = method.training
     method.eval()
     shared = head_length(prompts)
-    head = cast(Method[Any], method).share(torch.tensor(prompts[0][:shared]).to(device)) if shared else None
+    with torch.no_grad():
+        head = cast(Method[Any], method).share(torch.tensor(prompts[0][:shared]).to(device)) if shared else None
     shared = shared if head is not None else 0
     parts = []
     start = 0

@@ -10,12 +10,12 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from predgen.answers.build import build_table
 from predgen.answers.spaces import FreeNumber, LabelSet, NumberGrid, Space
-from predgen.data.batches import pad_prompts
+from predgen.data.batches import TrainingRow, behind_a_head, collate, pad_prompts
 from predgen.decoding import score
 from predgen.model import shared_head
 from predgen.model.baselines import Generator
 from predgen.model.record import RecordMethod
-from predgen.model.rereading import PathwiseWriter
+from predgen.model.rereading import PathwiseWriter, RereadingWriter
 from predgen.model.shared_head import head_length, prefill_behind, prefill_with_tree, read_head
 from predgen.model.writer import Writer
 from predgen.model.writer_loss import WriterLoss
@@ -143,3 +143,49 @@ def test_a_record_shares_it_with_every_field(
     assert record.share(torch.tensor(HEAD)) is not None
     for one, other in zip(plain, score_answers(record, prompts, batch_size=3), strict=True):
         assert_same(one, other)
+
+
+LEARNING = [*itertools.product(("generator", "predgen"), ("labels", "grid")), ("last", "labels"), ("mean", "labels")]
+EVEN_RESTS = [[40, 41, 42], [43, 44, 45], [46, 47, 48], [49, 50, 51]]
+
+
+@pytest.mark.parametrize(("name", "space"), LEARNING)
+@pytest.mark.parametrize(
+    "rests", [RESTS, [[40, 41, 42], [43, 44, 45], [46, 47, 48], [49, 50, 51]]], ids=["lines", "rows"]
+)
+def test_learning_behind_a_shared_head_changes_neither_loss_nor_gradients(
+    name: str,
+    space: str,
+    rests: list[list[int]],
+    tiny_model: PreTrainedModel,
+    byte_level: PreTrainedTokenizerFast,
+    tiny_method: Callable[..., nn.Module],
+) -> None:
+    exact = tiny_model.config.model_type != "gemma2"  # its softmax is float32
+    method = tiny_method(name, tiny_model, byte_level, SPACES[space]).to(torch.float64 if exact else torch.float32)
+    if name in ("last", "mean"):  # a head starts at zero, and holds the gradient of all before it there
+        torch.nn.init.normal_(method.output.linear.weight)
+    assert method.learns_behind_heads
+    rows = [TrainingRow(HEAD + rest, number, 0.5 * number, number) for number, rest in enumerate(rests)]
+    found = []
+    for batch in (collate(rows), collate(behind_a_head(rows, len(HEAD)))):
+        batch.update({key: batch[key].to(tiny_model.dtype) for key in ("target", "weight")})
+        loss = method(**batch, step=3).loss
+        loss.backward()
+        found.append((loss.item(), {key: p.grad.clone() for key, p in method.named_parameters() if p.grad is not None}))
+        method.zero_grad()
+    assert batch["head_ids"].tolist() == [HEAD] * len(rests)
+    assert found[1][0] == pytest.approx(found[0][0], rel=1e-9 if exact else 1e-4)
+    assert found[0][1].keys() == found[1][1].keys()
+    for key, gradient in found[0][1].items():
+        assert (found[1][1][key] - gradient).norm() <= (1e-5 if exact else 1e-3) * gradient.norm() + 1e-6, key
+
+
+def test_what_reads_its_prompts_anew_or_counts_their_tokens_learns_without_a_head(
+    llama: PreTrainedModel, byte_level: PreTrainedTokenizerFast
+) -> None:
+    table = build_table(SPACES["labels"], byte_level, "\nAnswer:", 512)
+    assert Generator(Writer(llama), table, WriterLoss()).learns_behind_heads
+    assert not Generator(Writer(llama), table, WriterLoss(reads_prompt=True)).learns_behind_heads
+    assert not Generator(RereadingWriter(llama), table, WriterLoss()).learns_behind_heads
+    assert not Generator(PathwiseWriter(llama), table, WriterLoss()).learns_behind_heads

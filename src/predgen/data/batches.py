@@ -29,6 +29,7 @@ class TrainingBatch(NamedTuple):
     target: Tensor  # (B,) float; the gold number, or the class index, exactly as the rows have it; of records (B, K)
     row_ids: Tensor  # (B,) int64; the row's position in the training set, which keys its sampling coins
     weight: Tensor  # (B,) float; what the row's loss counts, 1 on average over the training rows
+    head_ids: Tensor  # (B, H) int64; the tokens in front of every prompt, alike in all rows of the run; often none
 
 
 class TrainingRow(NamedTuple):
@@ -39,6 +40,7 @@ class TrainingRow(NamedTuple):
     target: float | tuple[float, ...]
     row_id: int
     weight: float = 1.0
+    head: int = 0  # of the ids, how many in front are those of every other row of the run, and can be read once
 
 
 def pad_prompts(prompts: Sequence[Sequence[int]], pad_id: int = 0) -> PromptBatch:
@@ -57,9 +59,20 @@ def pad_prompts(prompts: Sequence[Sequence[int]], pad_id: int = 0) -> PromptBatc
     return PromptBatch(ids, mask)
 
 
+def behind_a_head(rows: Sequence[TrainingRow], length: int) -> list[TrainingRow]:
+    """The rows of a run, whose first tokens are the same in all of them.
+
+    Args:
+        rows: All training rows: a head of one batch's rows would have other batches make other passes.
+        length: How many tokens that is.
+    """
+    return [row._replace(head=length) for row in rows]
+
+
 def collate(rows: Sequence[TrainingRow]) -> dict[str, Tensor]:
     """Batches training rows; the keys are `TrainingBatch`'s fields, which are the arguments of a method's forward."""
-    prompts = pad_prompts([row.ids for row in rows])
+    head = rows[0].head
+    prompts = pad_prompts([row.ids[head:] for row in rows])
     return TrainingBatch(
         prompt_ids=prompts.prompt_ids,
         prompt_mask=prompts.prompt_mask,
@@ -67,4 +80,5 @@ def collate(rows: Sequence[TrainingRow]) -> dict[str, Tensor]:
         target=torch.tensor([row.target for row in rows], dtype=torch.get_default_dtype()),
         row_ids=torch.tensor([row.row_id for row in rows]),
         weight=torch.tensor([row.weight for row in rows], dtype=torch.get_default_dtype()),
+        head_ids=torch.tensor([row.ids[:head] for row in rows], dtype=torch.long),
     )._asdict()

@@ -85,6 +85,11 @@ class Predictor(Method[ReadPrompt]):
         """As `Method.share`."""
         return read_head(self.writer, ids) if self.writer.keeps_prompts else None
 
+    @property
+    def learns_behind_heads(self) -> bool:
+        """As `Method.learns_behind_heads`."""
+        return self.writer.learns_behind_heads
+
     def behind(self, prompt: ReadPrompt, cue: Tensor) -> ReadPrompt:
         """The prompts as they are: a head reads them alone, whatever it is to say of them."""
         return prompt

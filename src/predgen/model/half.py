@@ -63,7 +63,8 @@ def train_by_parts(lm: Any) -> None:
 
     for module in lm.modules():
         if isinstance(module, BaseTunerLayer):
-            module.cast_input_dtype_enabled = False  # autocast casts the adapter's small weights instead
+            # Autocast casts the adapter's small weights instead.
+            module.cast_input_dtype_enabled = False  # type: ignore[attr-defined]
     cast = _Autocast()
     decoder: Any = lm.get_decoder()
     decoder.register_forward_pre_hook(cast.enter)

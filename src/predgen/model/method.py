@@ -49,6 +49,11 @@ class Method(nn.Module, ABC, Generic[P]):
         """Reads what all prompts begin with, (H,) tokens, once for all; None where each prompt is read whole."""
         return None
 
+    @property
+    def learns_behind_heads(self) -> bool:
+        """Whether `share` serves in training too, where the head is read anew in each pass, with its gradient."""
+        return False
+
     @abstractmethod
     def behind(self, prompt: P, cue: Tensor) -> P:
         """The prompts with more text behind them.
@@ -90,11 +95,12 @@ class Method(nn.Module, ABC, Generic[P]):
         row_ids: Tensor,
         weight: Tensor,
         step: int,
+        head_ids: Tensor | None = None,
     ) -> StepOutput:
         """One training pass over the fields of a `TrainingBatch` at an optimizer step."""
-        return self.learn(
-            self.read(prompt_ids, prompt_mask, to_learn=True), answer_index, target, row_ids, weight, step
-        )
+        head = None if head_ids is None or not head_ids.shape[1] else self.share(head_ids[0])
+        prompt = self.read(prompt_ids, prompt_mask, to_learn=True, head=head)
+        return self.learn(prompt, answer_index, target, row_ids, weight, step)
 
     @torch.no_grad()
     def score(self, prompt_ids: Tensor, prompt_mask: Tensor, head: SharedHead | None = None) -> Scores:
@@ -142,6 +148,11 @@ class WritingMethod(Method[Prefix]):
     def share(self, ids: Tensor) -> SharedHead | None:
         """As `Method.share`; a writer that reads all anew in every pass has nothing to keep."""
         return read_head(self.writer, ids) if self.writer.keeps_prompts else None
+
+    @property
+    def learns_behind_heads(self) -> bool:
+        """As `Method.learns_behind_heads`; a loss over the prompt's own tokens needs the logits of all of them."""
+        return self.writer.learns_behind_heads and not self.writer_loss.reads_prompt
 
     def behind(self, prompt: Prefix, cue: Tensor) -> Prefix:
         """The prefix grown by the cue."""

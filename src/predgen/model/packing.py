@@ -31,12 +31,19 @@ class Lines(NamedTuple):
     ends: Tensor  # (B,) int64; where each prompt's last token went, counted over the last R columns of all lines
     last: int  # R
 
-    def bias(self, dtype: torch.dtype, windows: LayerWindows | int | None) -> Tensor | dict[str, Tensor]:
-        """(K, 1, L, L), or one a layer type: 0 where a token may look, its own row's up to itself; else the lowest."""
+    def bias(
+        self, dtype: torch.dtype, windows: LayerWindows | int | None, front: int = 0
+    ) -> Tensor | dict[str, Tensor]:
+        """(K, 1, L, front + L), or one a layer type: 0 where a token may look, the lowest number elsewhere.
+
+        It may look at its own row's tokens up to itself, and at what stands in `front` of every row.
+        """
         # Fillers look at one another: a query that sees nothing would be NaN.
         same = self.row[:, :, None] == self.row[:, None, :]
         distance = self.position[:, :, None] - self.position[:, None, :]
-        return blank_where_unseen(same & (distance >= 0), distance, dtype, windows)
+        allowed = torch.nn.functional.pad(same & (distance >= 0), (front, 0), value=True)
+        before = self.position[:, :, None] + front - torch.arange(front, device=self.row.device)
+        return blank_where_unseen(allowed, torch.cat([before, distance], dim=2), dtype, windows)
 
     def padded(self, packed: Tensor) -> Tensor:
         """(K, L, …) numbers of the lines' columns as (B, P, …) of the padded batch's; arbitrary in its padding."""

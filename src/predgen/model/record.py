@@ -38,6 +38,11 @@ class CuedMethod(Method[Any]):
         """As the method has it."""
         return self.method.share(ids)
 
+    @property
+    def learns_behind_heads(self) -> bool:
+        """As the method has it."""
+        return self.method.learns_behind_heads
+
     def at_cue(self, prompt: Any) -> Any:
         """Prompts, read, and the cue behind them."""
         return self.method.behind(prompt, self._cue.to(next(self.parameters()).device))
@@ -101,6 +106,7 @@ class RecordMethod(nn.Module):
         row_ids: Tensor,
         weight: Tensor,
         step: int,
+        head_ids: Tensor | None = None,
     ) -> StepOutput:
         """One training pass over B rows and K fields; the loss is the mean over both.
 
@@ -112,9 +118,11 @@ class RecordMethod(nn.Module):
             row_ids: (B,) keys of the coins.
             weight: (B,) what each row's loss counts.
             step: Optimizer steps taken so far.
+            head_ids: (B, H) what stands in front of every prompt.
         """
         fields = self.fields
-        prompt = fields[0].method.read(prompt_ids, prompt_mask, to_learn=True)
+        head = None if head_ids is None or not head_ids.shape[1] else self.share(head_ids[0])
+        prompt = fields[0].method.read(prompt_ids, prompt_mask, to_learn=True, head=head)
         outputs = [
             field.learn(
                 field.at_cue(prompt),
@@ -137,6 +145,11 @@ class RecordMethod(nn.Module):
     def share(self, ids: Tensor) -> SharedHead | None:
         """As `Method.share`; the head is the same in front of every field."""
         return self.fields[0].method.share(ids)
+
+    @property
+    def learns_behind_heads(self) -> bool:
+        """As `Method.learns_behind_heads`."""
+        return all(field.learns_behind_heads for field in self.fields)
 
     @torch.no_grad()
     def answers(self, prompt_ids: Tensor, prompt_mask: Tensor, head: SharedHead | None = None) -> tuple[Scores, ...]:

@@ -23,6 +23,11 @@ class RereadingWriter(Writer):
     Loss and gradients are the same; the prompt is read once more, and less is kept in memory.
     """
 
+    @property
+    def learns_behind_heads(self) -> bool:
+        """Never: what learns reads its prompt itself."""
+        return False
+
     def _fill(self, prompt_ids: Tensor, prompt_mask: Tensor, all_logits: bool = False) -> Prefix:
         """As `Writer._fill`; in training nothing is read yet, since each later pass reads the prompt itself."""
         if not self.training:

@@ -14,6 +14,7 @@ from torch import Tensor
 from transformers import DynamicCache
 
 from predgen.answers.tables import AnswerTable
+from predgen.model.packing import lay_out
 from predgen.model.tree_mask import tree_bias
 from predgen.model.writer import Prefix, Writer, as_prefix, last_columns, positions
 
@@ -57,9 +58,8 @@ def head_length(prompts: Sequence[Sequence[int]]) -> int:
     return length if length >= FEWEST_TOKENS else 0
 
 
-@torch.no_grad()
 def read_head(writer: Writer, ids: Tensor) -> SharedHead:
-    """Reads a head.
+    """Reads a head, with its gradient where one is asked for.
 
     Args:
         writer: One that keeps prompts.
@@ -85,6 +85,12 @@ def prefill_behind(writer: Writer, head: SharedHead | None, prompt_ids: Tensor, 
     if head is None:
         return writer.prefill(prompt_ids, prompt_mask)
     before, ids, mask = _with_head(head, prompt_ids, prompt_mask)
+    lines = lay_out(prompt_ids, prompt_mask)
+    if lines is not None:
+        rest = writer.fill_lines(lines, prompt_ids, prompt_mask, head.over(lines.ids.shape[0]))
+        keys = tuple(torch.cat(both, dim=2) for both in zip(before.keys, rest.keys, strict=True))
+        values = tuple(torch.cat(both, dim=2) for both in zip(before.values, rest.values, strict=True))
+        return _closed_up(writer, Prefix(keys, values, ids, mask, rest.logits))
     output = writer.lm(
         input_ids=prompt_ids,
         attention_mask=_bias_behind(writer, mask, before.mask.shape[1]),
@@ -113,6 +119,11 @@ def read_behind(
     if head is None:
         return writer.read(prompt_ids, prompt_mask), prompt_mask
     before, _, mask = _with_head(head, prompt_ids, prompt_mask)
+    shared = head.states.expand(prompt_ids.shape[0], -1, -1)
+    lines = lay_out(prompt_ids, prompt_mask)
+    if lines is not None:
+        states = writer.read_lines(lines, head.over(lines.ids.shape[0]))
+        return torch.cat([shared, states], dim=1), mask
     output = writer.lm.get_decoder()(
         input_ids=prompt_ids,
         attention_mask=_bias_behind(writer, mask, before.mask.shape[1]),
@@ -120,7 +131,6 @@ def read_behind(
         past_key_values=before.cache(),
         use_cache=True,
     )
-    shared = head.states.expand(prompt_ids.shape[0], -1, -1)
     return torch.cat([shared, output.last_hidden_state], dim=1), mask
 
 

@@ -150,6 +150,11 @@ class Writer(nn.Module):
         return self._virtual is None  # virtual tokens stand in front of each row's own
 
     @property
+    def learns_behind_heads(self) -> bool:
+        """Whether that goes for training passes too."""
+        return self.keeps_prompts
+
+    @property
     def hidden_size(self) -> int:
         """Width d of the hidden states."""
         return int(self.lm.config.get_text_config().hidden_size)
@@ -184,7 +189,7 @@ class Writer(nn.Module):
         """As `prefill`, of prompts that are in full already."""
         lines = None if all_logits else lay_out(prompt_ids, prompt_mask)
         if lines is not None:
-            return self._fill_lines(lines, prompt_ids, prompt_mask)
+            return self.fill_lines(lines, prompt_ids, prompt_mask)
         output = self.lm(
             input_ids=prompt_ids,
             attention_mask=prompt_mask,
@@ -197,20 +202,32 @@ class Writer(nn.Module):
         prefix = as_prefix(output.past_key_values, prompt_ids, prompt_mask, output.logits[:, -1])
         return prefix._replace(all_logits=output.logits) if all_logits else prefix
 
-    def _fill_lines(self, lines: Lines, prompt_ids: Tensor, prompt_mask: Tensor) -> Prefix:
-        """As `_fill`, of prompts that lie side by side."""
+    def fill_lines(self, lines: Lines, prompt_ids: Tensor, prompt_mask: Tensor, before: Prefix | None = None) -> Prefix:
+        """As `prefill`, of prompts that lie side by side.
+
+        Args:
+            lines: Where their tokens lie, on K lines.
+            prompt_ids: (B, P).
+            prompt_mask: (B, P).
+            before: What stands in front of every prompt, read; K rows of H columns.
+
+        Returns:
+            Without the columns of what stands in front.
+        """
+        front = 0 if before is None else before.mask.shape[1]
         output = self.lm(
             input_ids=lines.ids,
-            attention_mask=lines.bias(self.dtype, self.windows),
-            position_ids=lines.position,
-            past_key_values=DynamicCache(),
+            attention_mask=lines.bias(self.dtype, self.windows, front),
+            position_ids=lines.position + front,
+            past_key_values=DynamicCache() if before is None else before.cache(),
             use_cache=True,
             logits_to_keep=last_columns(lines.ids, lines.last),
         )
-        packed = as_prefix(output.past_key_values, lines.ids, lines.row, output.logits[:, -1])
+        read = torch.nn.functional.pad(lines.row, (front, 0))
+        packed = as_prefix(output.past_key_values, read, read, output.logits[:, -1])
 
         def padded(cached: Tensor) -> Tensor:
-            return lines.padded(cached.transpose(1, 2)).transpose(1, 2)
+            return lines.padded(cached[:, :, front:].transpose(1, 2)).transpose(1, 2)
 
         keys, values = tuple(map(padded, packed.keys)), tuple(map(padded, packed.values))
         return Prefix(keys, values, prompt_ids, prompt_mask, lines.at_ends(output.logits))
@@ -330,17 +347,10 @@ class Writer(nn.Module):
         """The last hidden states of prompts, (B, P, d), without the vocabulary projection."""
         width = prompt_ids.shape[1]
         prompt_ids, prompt_mask = self.in_full(prompt_ids, prompt_mask)
-        decoder = self.lm.get_decoder()
         lines = lay_out(prompt_ids, prompt_mask)
         if lines is not None:
-            output = decoder(
-                input_ids=lines.ids,
-                attention_mask=lines.bias(self.dtype, self.windows),
-                position_ids=lines.position,
-                use_cache=False,
-            )
-            return lines.padded(output.last_hidden_state)[:, -width:]
-        output = decoder(
+            return self.read_lines(lines)[:, -width:]
+        output = self.lm.get_decoder()(
             input_ids=prompt_ids,
             attention_mask=prompt_mask,
             position_ids=positions(prompt_mask),
@@ -348,6 +358,18 @@ class Writer(nn.Module):
         )
         states: Tensor = output.last_hidden_state
         return states[:, -width:]
+
+    def read_lines(self, lines: Lines, before: Prefix | None = None) -> Tensor:
+        """As `read`, of prompts that lie side by side; arguments as `fill_lines` has them."""
+        front = 0 if before is None else before.mask.shape[1]
+        output = self.lm.get_decoder()(
+            input_ids=lines.ids,
+            attention_mask=lines.bias(self.dtype, self.windows, front),
+            position_ids=lines.position + front,
+            past_key_values=None if before is None else before.cache(),
+            use_cache=before is not None,
+        )
+        return lines.padded(output.last_hidden_state)
 
     def in_full(self, prompt_ids: Tensor, prompt_mask: Tensor) -> tuple[Tensor, Tensor]:
         """Prompts with the virtual tokens that a PEFT method puts in front of them, if it does.

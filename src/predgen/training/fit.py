@@ -20,7 +20,7 @@ from transformers.utils import logging as transformers_logging
 from predgen.answers.infer import fixed_settings
 from predgen.answers.spaces import FreeNumber, LabelSet, Space
 from predgen.config import FieldConfig, RunConfig
-from predgen.data.batches import TrainingRow
+from predgen.data.batches import TrainingRow, behind_a_head
 from predgen.data.objects import RowsInMemory
 from predgen.data.prompts import EncodedRows
 from predgen.errors import ConfigError, Interrupted
@@ -40,6 +40,7 @@ from predgen.model.method import Method
 from predgen.model.outputs import Scores
 from predgen.model.record import RecordMethod
 from predgen.model.scale import Scale, scale_of
+from predgen.model.shared_head import head_length
 from predgen.peft_methods import PeftMethod, peft_method
 from predgen.prediction import score_answer_rows, score_answers
 from predgen.record_run import RecordRun
@@ -176,6 +177,8 @@ def fit(
 
     total_steps = _total_steps(config, len(rows))
     method = build(total_steps, bench.base)
+    if method.learns_behind_heads:
+        rows = behind_a_head(rows, head_length([row.ids for row in rows]))
     expected = _estimate(method, rows, bench, config)
     if budget is not None and config.train.max_steps is None:
         fitting = expected.steps_within(budget, config.train.evaluations)

@@ -1,8 +1,8 @@
 """Where the time of one training step goes: by part of the method, and by kind of operation.
 
-    python benchmarks/profile_step.py [--rows 16] [--tokens 128] [--json FILE]
+    python benchmarks/profile_step.py [--rows 16] [--tokens 128] [--precision fp32|bf16] [--json FILE]
 
-SmolLM2-135M, LoRA r = 8 on all linear layers, float32, answers like "+2.7", own tokens everywhere. One step is taken
+SmolLM2-135M, LoRA r = 8 on all linear layers, answers like "+2.7", own tokens everywhere. One step is taken
 to warm up, one is profiled with torch.profiler; shares are of that step's own time on the thread that starts it, so a
 part's share is wall-clock time, and the profiler's own cost is in it.
 """
@@ -19,15 +19,15 @@ from torch.profiler import ProfilerActivity, profile, record_function
 
 from predgen.answers.tables import AnswerTable
 from predgen.answers.trie import build_trie
-from predgen.config import PeftConfig
+from predgen.config import PeftConfig, Precision, RunConfig
 from predgen.model.bases import load_base
+from predgen.model.build import build_writer
 from predgen.model.director import ValueDirector
 from predgen.model.losses import wdal_released
 from predgen.model.pooling import MeanPool
 from predgen.model.predgen import PredGen, Sampling
 from predgen.model.scale import Scale
 from predgen.model.schedules import build_schedule
-from predgen.model.writer import Writer
 from predgen.model.writer_loss import WriterLoss
 from predgen.peft_methods import peft_method
 from steps import GRID, batch
@@ -53,10 +53,10 @@ def annotated(owner: Any, name: str, label: str) -> None:
     setattr(owner, name, labelled)
 
 
-def build() -> PredGen:
-    base = load_base("smollm2-135m")
+def build(precision: Precision) -> PredGen:
+    base = load_base("smollm2-135m", precision=precision)
     table = AnswerTable(build_trie(GRID, base.tokenizer, "\nSentiment:"))
-    writer = Writer(peft_method("lora").build(base.model, PeftConfig(), total_steps=1))
+    writer = build_writer(peft_method("lora").build(base.model, PeftConfig(), total_steps=1), RunConfig(), "cache")
     sampling = Sampling(build_schedule("constant", 1.0, 1.0, 1), "token", "greedy", seed=0)
     director = ValueDirector(MeanPool(), writer.hidden_size, Scale())
     return PredGen(writer, table, director, WriterLoss(), wdal_released, sampling).train()
@@ -70,9 +70,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rows", type=int, default=16)
     parser.add_argument("--tokens", type=int, default=128)
+    parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
-    method, inputs = build(), batch(arguments.rows, arguments.tokens)
+    method, inputs = build(arguments.precision), batch(arguments.rows, arguments.tokens)
     annotated(method.writer, "prefill", "part: prompt, forward")
     annotated(method, "_history", "part: history, written without gradient")
     annotated(method.director, "loss", "part: director")
@@ -97,7 +98,7 @@ def main() -> None:
             kinds[kind_of(event.key)] = kinds.get(kind_of(event.key), 0.0) + event.self_cpu_time_total
     total = sum(kinds.values())
     record = {
-        "case": f"batch {arguments.rows}, prompt {arguments.tokens}",
+        "case": f"batch {arguments.rows}, prompt {arguments.tokens}, {arguments.precision}",
         "step_s": round(whole / 1e6, 3),
         "parts": {name: round(value / whole, 3) for name, value in sorted(parts.items(), key=lambda item: -item[1])},
         "operations": {name: round(value / total, 3) for name, value in sorted(kinds.items(), key=lambda i: -i[1])},

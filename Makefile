@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.predgen-ready
 
-.PHONY: help setup demo test lint bench-inference
+.PHONY: help setup demo test lint bench-inference bench-training
 
 help: ## List what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -29,6 +29,10 @@ test: setup lint ## Lint and run all tests, those with the real model too
 bench-inference: setup ## Inference beside a pooled head and what people otherwise do; BENCH=--quick for two cases
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[bench]"
 	$(BIN)/python benchmarks/inference.py $(BENCH) --json benchmarks/results/inference.json --chart docs/images/inference.png
+
+bench-training: setup ## A training step beside its peers'; BENCH=--quick for two cases in float32
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[bench]"
+	$(BIN)/python benchmarks/training.py $(BENCH) --json benchmarks/results/training.json --chart docs/images/training.png
 
 lint: setup ## ruff and mypy
 	$(BIN)/ruff check .

@@ -27,11 +27,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import random
-import statistics
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +35,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from memory import alone, resident_mb
 from predgen.answers.spaces import LabelSet, NumberGrid
 from predgen.answers.tables import AnswerTable
 from predgen.answers.trie import build_trie
@@ -57,6 +53,8 @@ from predgen.model.writer import Writer
 from predgen.model.writer_loss import WriterLoss
 from predgen.peft_methods import peft_method
 from predgen.prediction import score_prompts
+from records import kept_records, write_records
+from rounds import shuffled_rounds
 
 EMOTIONS = ("joy", "sadness", "anger", "fear", "love", "surprise")
 TOPICS = (
@@ -223,40 +221,26 @@ def text_pipeline(base: Base, case: Case, outputs: int) -> Callable[[], Answers]
 
 def measure(case: Case, rounds: int) -> list[dict[str, Any]]:
     systems: dict[str, Callable[[], Answers]] = build_systems(case)
-    times: dict[str, list[float]] = {}
-    names, found = list(systems), {}
-    for number in range(rounds + 1):
-        random.Random(number).shuffle(names)
-        for name in names:
-            if name == "one pass per label" and number > 2:
-                continue  # by far the slowest; its ratio is no close call
-            started = time.perf_counter()
-            found[name] = systems[name]()
-            if number:
-                times.setdefault(name, []).append(time.perf_counter() - started)
-    likeliest, greedy = found["predgen trie"]
+    # One pass per label is by far the slowest; its ratio is no close call.
+    timed = shuffled_rounds(systems, rounds, fewer={"one pass per label": min(2, rounds)})
+    likeliest, greedy = timed["predgen trie"].result
     against = {"one pass per label": likeliest, "constrained generation": greedy}
-    reference = statistics.median(times[REFERENCE])
-    return [
-        {
-            "case": str(case),
-            "system": name,
-            "median_s": round(statistics.median(times[name]), 4),
-            "min_s": round(min(times[name]), 4),
-            "max_s": round(max(times[name]), 4),
-            "ratio": round(statistics.median(times[name]) / reference, 3),
-            "peak_mb": peak_mb(case, name),
-            "agreement": round(float((found[name] == against[name]).float().mean()), 3) if name in against else None,
-        }
-        for name in systems
-    ]
-
-
-def peak_mb(case: Case, system: str) -> float:
-    """Of a fresh process that runs the system twice."""
-    asked = json.dumps([case.space, case.tokens, case.rows, system])
-    done = subprocess.run([sys.executable, __file__, "--alone", asked], capture_output=True, text=True, check=True)
-    return float(done.stdout.splitlines()[-1])
+    records = []
+    for name in systems:
+        agreement = None
+        if name in against:
+            agreement = round(float((timed[name].result == against[name]).float().mean()), 3)
+        records.append(
+            {
+                "case": str(case),
+                "system": name,
+                **timed[name].spread(),
+                **timed[name].over(timed[REFERENCE]),
+                "peak_mb": alone(__file__, [case.space, case.tokens, case.rows, name])["peak_mb"],
+                "agreement": agreement,
+            }
+        )
+    return records
 
 
 def run_alone(asked: str) -> None:
@@ -264,9 +248,7 @@ def run_alone(asked: str) -> None:
     run = build_systems(Case(space, tokens, rows), [system])[system]
     for _ in range(2):
         run()
-    # Not getrusage: its peak is inherited from the process that started this one.
-    status = Path("/proc/self/status").read_text()
-    print(round(int(status.partition("VmHWM:")[2].split()[0]) / 1024, 1))
+    print(json.dumps({"peak_mb": round(resident_mb("VmHWM"), 1)}))
 
 
 def table(records: list[dict[str, Any]]) -> str:
@@ -326,10 +308,7 @@ def main() -> None:
         return
     rounds = arguments.rounds or (2 if arguments.quick else 5)
     settings = {"threads": torch.get_num_threads(), "rounds": rounds, "torch": torch.__version__, "systems": SYSTEMS}
-    records: list[dict[str, Any]] = []
-    if arguments.json and arguments.json.exists() and not arguments.fresh:
-        kept = json.loads(arguments.json.read_text())
-        records = kept["records"] if kept["settings"] == settings else []
+    records = [] if arguments.fresh else kept_records(arguments.json, settings)
     line = "{case:32} {system:24} {median_s:8.3f} s  ({min_s:.3f}–{max_s:.3f})  ratio {ratio:6.2f}  {peak_mb:6.0f} MB  "
     for case in cases(QUICK if arguments.quick else TARGETS if arguments.targets else None):
         if not any(record["case"] == str(case) for record in records):
@@ -338,8 +317,8 @@ def main() -> None:
             if record["case"] == str(case):
                 agreement = record["agreement"]
                 print(line.format(**record) + ("" if agreement is None else f"agrees {agreement:.0%}"), flush=True)
+        write_records(arguments.json, settings, records)
         if arguments.json:
-            arguments.json.write_text(json.dumps({"settings": settings, "records": records}, indent=2) + "\n")
             arguments.json.with_suffix(".md").write_text(table(records))
     if arguments.chart:
         chart([record for record in records if record["case"].endswith("prompt 128, batch 8")], arguments.chart)

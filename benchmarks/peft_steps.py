@@ -15,12 +15,10 @@ from __future__ import annotations
 import argparse
 import copy
 import json
-import random
 import resource
 import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +36,7 @@ from predgen.model.bases import Base, load_base
 from predgen.model.writer import Writer
 from predgen.model.writer_loss import WriterLoss
 from predgen.peft_methods import peft_method
+from rounds import shuffled_rounds
 
 REFERENCE = "lora"
 SYSTEMS = (
@@ -108,16 +107,8 @@ def measure_times(names: list[str], shape: Shape, rounds: int) -> dict[str, list
     """Seconds of each step, by the clock and of the processor."""
     base = load_base("smollm2-135m")
     steps = {name: build(name, base, shape)[1] for name in names}
-    times: dict[str, list[tuple[float, float]]] = {name: [] for name in names}
-    order = list(names)
-    for number in range(rounds + 1):
-        random.Random(number).shuffle(order)
-        for name in order:
-            started, worked = time.perf_counter(), time.process_time()
-            steps[name]()
-            if number:
-                times[name].append((time.perf_counter() - started, time.process_time() - worked))
-    return times
+    timed = shuffled_rounds(steps, rounds)
+    return {name: list(zip(each.clock, each.processor, strict=True)) for name, each in timed.items()}
 
 
 def measure_memory(name: str, shape: Shape) -> dict[str, float]:

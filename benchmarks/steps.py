@@ -10,12 +10,9 @@ the machine than of the code, so ratios of medians are what to quote.
 from __future__ import annotations
 
 import argparse
-import json
-import random
-import statistics
-import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -35,6 +32,8 @@ from predgen.model.schedules import build_schedule
 from predgen.model.writer import Writer
 from predgen.model.writer_loss import WriterLoss
 from predgen.peft_methods import peft_method
+from records import write_records
+from rounds import shuffled_rounds
 
 GRID = NumberGrid(-4, 4, 1)
 SHAPES = ((8, 64), (16, 128))  # rows, prompt tokens
@@ -99,32 +98,18 @@ def build_cases(rows: int, tokens: int) -> dict[str, Callable[[], None]]:
     }
 
 
-def measure(rows: int, tokens: int, rounds: int) -> list[dict[str, object]]:
-    cases, times = build_cases(rows, tokens), {}
-    names = list(cases)
-    for number in range(rounds + 1):
-        random.Random(number).shuffle(names)
-        for name in names:
-            started = time.perf_counter()
-            cases[name]()
-            if number:
-                times.setdefault(name, []).append(time.perf_counter() - started)
+def measure(rows: int, tokens: int, rounds: int) -> list[dict[str, Any]]:
+    timed = shuffled_rounds(build_cases(rows, tokens), rounds)
     reference = {"train": "train: predgen, teacher forcing", "score": "score: pooled head"}
-    records = []
-    for name in cases:
-        middle = statistics.median(times[name])
-        against = statistics.median(times[reference[name.partition(":")[0]]])
-        records.append(
-            {
-                "case": f"batch {rows}, prompt {tokens}",
-                "system": name,
-                "median_s": round(middle, 4),
-                "min_s": round(min(times[name]), 4),
-                "max_s": round(max(times[name]), 4),
-                "ratio": round(middle / against, 3),
-            }
-        )
-    return records
+    return [
+        {
+            "case": f"batch {rows}, prompt {tokens}",
+            "system": name,
+            **each.spread(),
+            **each.over(timed[reference[name.partition(":")[0]]]),
+        }
+        for name, each in timed.items()
+    ]
 
 
 def main() -> None:
@@ -135,9 +120,8 @@ def main() -> None:
     records = [record for shape in SHAPES for record in measure(*shape, arguments.rounds)]
     for record in records:
         print("{case:22} {system:42} {median_s:7.3f} s  ({min_s:.3f}–{max_s:.3f})  ratio {ratio:.2f}".format(**record))
-    if arguments.json:
-        settings = {"threads": torch.get_num_threads(), "rounds": arguments.rounds, "torch": torch.__version__}
-        arguments.json.write_text(json.dumps({"settings": settings, "records": records}, indent=2) + "\n")
+    settings = {"threads": torch.get_num_threads(), "rounds": arguments.rounds, "torch": torch.__version__}
+    write_records(arguments.json, settings, records)
 
 
 if __name__ == "__main__":

@@ -95,6 +95,8 @@ def released(lm: Any, batch: Batch, checkpointing: bool) -> Step:
     positions for numbers. Both are means of the batch. Whether the release keeps a cache while it writes is not said:
     here it does, which is the faster way. With checkpointing transformers keeps none, and all is read for each token.
     """
+    if checkpointing:
+        lm.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     rows, width = batch.prompts.shape[0], batch.answers.shape[1]
     labels = isinstance(batch.space, LabelSet)
     device = batch.prompts.device

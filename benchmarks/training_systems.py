@@ -94,7 +94,9 @@ class Systems:
             SHIPPED: lambda: supervised_fine_tuning_as_shipped(
                 load_model(group.model, "fp32", group.device), batch, tokenizer, group.device
             ),
-            "released p=1": lambda: released(self._writer.lm, batch, group.checkpointing),
+            "released p=1": lambda: released(
+                load_model(group.model, group.precision, group.device), batch, group.checkpointing
+            ),
         }
         return makes[name]()
 
@@ -105,7 +107,7 @@ class Systems:
 
     @cached_property
     def _writer(self) -> Writer:
-        # One model serves all that leave it as it is; trainers do not.
+        # One model serves all of predgen; others get their own, since both it and trainers change how a model runs.
         lm = load_model(self.group.model, self.group.precision, self.group.device)
         return build_writer(lm, self._config("predgen", SamplingConfig()), "tree")
 

@@ -74,8 +74,7 @@ def measure(group: Group, asked: Sequence[str], rounds: int, with_memory: bool) 
         if not gradients or not all(bool(gradient.isfinite().all()) for gradient in gradients):
             raise SystemExit(f"{group}: {name} has no gradients, or such as are not finite.")
         step.clear()
-    if "trl sft" in names:
-        check_losses(group, systems, losses["trl sft"])
+    difference = loss_difference(group, systems, losses["trl sft"]) if "trl sft" in names else None
     precisions = {name: "bf16" if name == SHIPPED else group.precision for name in names}
     products = {
         precision: multiplication(DTYPES[precision], group.device) for precision in sorted(set(precisions.values()))
@@ -101,13 +100,15 @@ def measure(group: Group, asked: Sequence[str], rounds: int, with_memory: bool) 
                 "gflop": round(counted[name] / 1e9, 1),
                 **shares(counted[name], timed[name], operations, product),
                 "loss": losses[name],
+                # Of the answer's tokens alone, in teacher forcing and in TRL: relative.
+                **({"loss_difference": difference} if name == "trl sft" else {}),
             }
         )
     return records
 
 
-def check_losses(group: Group, systems: Systems, theirs: float) -> None:
-    """Teacher forcing and TRL teach the same tokens, so that their losses are one."""
+def loss_difference(group: Group, systems: Systems, theirs: float) -> float:
+    """Teacher forcing and TRL teach the same tokens, so that their losses are one: how much they differ, relative."""
     method = systems.method("token", 0.0).train()
     with torch.no_grad():
         ours = float(method(**systems.batch.inputs, step=1).writer_loss.mean())
@@ -115,6 +116,7 @@ def check_losses(group: Group, systems: Systems, theirs: float) -> None:
     print(f"{group}: loss of teacher forcing {ours:.6f}, of trl sft {theirs:.6f}, relative difference {difference:.1e}")
     if group.precision == "fp32" and difference > CLOSE:
         raise SystemExit(f"{group}: the two losses are not the same, so that times would compare different work.")
+    return difference
 
 
 def shares(count: int, mine: Timed, operations: int, product: Timed) -> dict[str, float]:

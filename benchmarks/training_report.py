@@ -66,10 +66,14 @@ def chart(records: list[dict[str, Any]], reference: str, on_gpu: bool, path: Pat
                 error_kw={"elinewidth": 0.8, "ecolor": "#333333"},
             )  # fmt: skip
             for place, ratio, above in zip(places, ratios, spread[1], strict=True):
-                axes.text(ratio + above + 0.02 * most, place, f"{ratio:.2f}", va="center", fontsize=7)
+                axes.text(
+                    ratio + above + 0.02 * most, place, f"{ratio:.2f}", va="center", fontsize=7,
+                    bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5},
+                )  # fmt: skip
             axes.axvline(1.0, color="#333333", linewidth=0.8, linestyle=":")
             axes.set_yticks(range(len(systems)), systems, fontsize=8)
             axes.tick_params(axis="x", labelsize=8)
+            axes.locator_params(axis="x", nbins=5)
             axes.set_xlim(0, most * 1.2)
             axes.set_title(f"{case.replace(', ', ' · ')}, {precision}", fontsize=8)
             axes.spines[["top", "right"]].set_visible(False)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from predgen.answers.spaces import LabelSet, NumberGrid
 from predgen.answers.tables import AnswerTable
 from predgen.answers.trie import build_trie
-from predgen.data.batches import TrainingBatch
+from predgen.data.batches import TrainingRow, collate
 
 
 @dataclass(frozen=True)
@@ -129,15 +129,13 @@ def build_batch(case: Case, tokenizer: Any, device: str) -> Batch:
     if lengths != {case.answer + 1}:
         raise ValueError(f"This tokenizer writes {space} in {lengths} tokens, terminator included, for {case.answer}.")
     generator = torch.Generator().manual_seed(0)
-    index = torch.randint(0, table.answers, (case.rows,), generator=generator)
-    target = index.float() if isinstance(space, LabelSet) else torch.tensor(space.values)[index]
-    inputs = TrainingBatch(
-        prompt_ids=torch.randint(100, 40_000, (case.rows, case.prompt), generator=generator),
-        prompt_mask=torch.ones(case.rows, case.prompt, dtype=torch.long),
-        answer_index=index,
-        target=target,
-        row_ids=torch.arange(case.rows),
-        weight=torch.ones(case.rows),
-    )
-    on_device = {name: tensor.to(device) for name, tensor in inputs._asdict().items()}
-    return Batch(on_device, table.targets[index].long().to(device), space, table.to(device))
+    answers = torch.randint(0, table.answers, (case.rows,), generator=generator).tolist()
+    prompts = torch.randint(100, 40_000, (case.rows, case.prompt), generator=generator).tolist()
+    numbers = range(table.answers) if isinstance(space, LabelSet) else space.values
+    rows = [
+        TrainingRow(prompt, answer, float(numbers[answer]), row)
+        for row, (prompt, answer) in enumerate(zip(prompts, answers, strict=True))
+    ]
+    on_device = {name: tensor.to(device) for name, tensor in collate(rows).items()}
+    gold = table.targets[torch.tensor(answers)].long()
+    return Batch(on_device, gold.to(device), space, table.to(device))

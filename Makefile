@@ -20,7 +20,7 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[dev]"
 	@touch $@
 
-demo: setup ## Fit the three methods on real tweets, score them, draw them: runs/demo/
+demo: setup ## Fit the three methods on real tweets, score, draw and report on them: runs/demo/
 	$(BIN)/python -m predgen.demo recipes/demo.yaml
 
 test: setup lint ## Lint and run all tests, those with the real model too

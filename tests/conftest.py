@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import copy
+import os
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
@@ -38,7 +41,13 @@ from predgen.model.schedules import build_schedule
 from predgen.model.writer import Writer
 from predgen.model.writer_loss import WriterLoss
 
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
 torch.set_num_threads(1)  # tiny models lose more to the hand-over between threads than they gain
+
+REQUIRED = ("model", "browser")  # markers whose tests may be skipped, unless --require-… forbids it
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 
 CORPUS = [
     "The film was very good and I liked it a lot.",
@@ -259,14 +268,31 @@ def tiny_folder(llama: PreTrainedModel, byte_level: PreTrainedTokenizerFast, tmp
     yield folder
 
 
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A headless Chromium of the system's; a test that asks for it is marked `browser`."""
+    driver = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (extra dev).")
+    path = next((found for name in BROWSERS if (found := shutil.which(name))), None)
+    if path is None:
+        pytest.skip(f"No Chromium is installed: none of {', '.join(BROWSERS)} was found.")
+    # Root may not use Chromium's sandbox; containers run tests as root.
+    arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
+    with driver.sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=path, args=arguments)
+        yield opened
+        opened.close()
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--require-model", action="store_true", help="Fail if a test marked `model` is skipped.")
+    for name in REQUIRED:
+        parser.addoption(f"--require-{name}", action="store_true", help=f"Fail if a test marked `{name}` is skipped.")
 
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     outcome = yield
     report = outcome.get_result()
-    if report.skipped and item.get_closest_marker("model") and item.config.getoption("--require-model"):
-        report.outcome = "failed"
-        report.longrepr = "A test marked `model` was skipped, and --require-model forbids that."
+    for name in REQUIRED:
+        if report.skipped and item.get_closest_marker(name) and item.config.getoption(f"--require-{name}"):
+            report.outcome = "failed"
+            report.longrepr = f"A test marked `{name}` was skipped, and --require-{name} forbids that."

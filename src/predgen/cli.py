@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
-import os
 import sys
 import time
 from pathlib import Path
@@ -17,8 +16,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from predgen.cli_information import explain, information
+from predgen.cli_report import report
 from predgen.errors import DataError, Interrupted, PredgenError, nearest
-from predgen.terminal import hush_known_warnings, open_console
+from predgen.terminal import hush_known_warnings, open_console, writable
 
 # Only here: a settings file or a run folder from elsewhere must not be able to switch it on.
 TrustRemoteCode = Annotated[
@@ -38,6 +38,7 @@ app = typer.Typer(
 out = open_console()
 app.command()(information)
 app.command()(explain)
+app.command()(report)
 
 
 @app.command()
@@ -184,7 +185,7 @@ def predict(
     from predgen.progress import counting
     from predgen.training.run_folder import RECORD, read_checked
 
-    target = _writable(out_file)
+    target = writable(out_file)
     fields = template_fields(read_checked(Path(run))["template"])
     rows = stream_rows(data)
     first = list(itertools.islice(rows, 1000))
@@ -266,7 +267,7 @@ def evaluate(
     from predgen.progress import counting
     from predgen.training.run_folder import write_json
 
-    target = _writable(json_file) if json_file else None
+    target = writable(json_file) if json_file else None
     with counting("rows", None) as progress:
         evaluation = evaluate_source(
             Path(run), lambda: load(run, batch_size, trust_remote_code), data, split, _say, progress, precision
@@ -297,7 +298,7 @@ def compare(
     from predgen.training.run_folder import write_json
 
     *folders, data = runs
-    target = _writable(str(Path(out_folder) / "comparison.json"))
+    target = writable(str(Path(out_folder) / "comparison.json"))
     comparison = compare_runs(
         [Path(folder) for folder in folders],
         lambda folder: load(folder, batch_size, trust_remote_code),
@@ -422,20 +423,6 @@ def _decisions(dev_result: dict[str, Any]) -> str:
     """The default decision, or those of a record's fields."""
     fields = dev_result.get("fields", {})
     return ", ".join(f"{name}: {field['decision']}" for name, field in fields.items()) or str(dev_result["decision"])
-
-
-def _writable(path: str) -> Path:
-    """Refuses an output that could not be written before any work is done."""
-    target = Path(path)
-    if target.is_dir():
-        raise PredgenError(f"The output {target} is a folder.", "Expected a file to write.")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as problem:
-        raise PredgenError(f"The output {target} cannot be written: {problem.strerror}.") from problem
-    if not os.access(target.parent, os.W_OK):
-        raise PredgenError(f"The folder {target.parent} cannot be written to.", remedy="Choose another output.")
-    return target
 
 
 def _say(line: str) -> None:

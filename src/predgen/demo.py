@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 import time
 from dataclasses import replace
@@ -18,6 +19,8 @@ from predgen.errors import ConfigError, PredgenError
 from predgen.figures import side_by_side
 from predgen.model.build import METHOD_NAMES
 from predgen.prediction import to_json
+from predgen.report.material import Wanted
+from predgen.report.write import write_report
 from predgen.terminal import hush_known_warnings, open_console
 from predgen.training.card import metric_table
 from predgen.training.fit import Fitted, fit
@@ -33,7 +36,7 @@ def run_demo(config: RunConfig, console: Console) -> Path:
         console: Where to print.
 
     Returns:
-        The demo's folder: comparison.md, comparison.png and the run folders.
+        The demo's folder: comparison.md, comparison.png, report.html and the run folders.
 
     Raises:
         ConfigError: If no output folder is named.
@@ -56,7 +59,19 @@ def run_demo(config: RunConfig, console: Console) -> Path:
     for prediction, text in zip(fitted["predgen"].run.predict(list(TRY_THESE)), TRY_THESE, strict=True):
         console.print(f"{text!r}: {json.dumps(to_json(prediction))}", markup=False, soft_wrap=True)
     console.print(f"Written: {folder / 'comparison.md'}, {folder / 'comparison.png'}, and a run folder a method.")
+    _report(folder, fitted["predgen"], console)
     return folder
+
+
+def _report(folder: Path, fitted: Fitted, console: Console) -> None:
+    def say(line: str) -> None:
+        console.print(line, markup=False, soft_wrap=True)
+
+    console.rule("report")
+    path = folder / "report.html"
+    command = f"predgen report {shlex.quote(str(fitted.folder))} --out {shlex.quote(str(path))}"
+    write_report(fitted.folder, lambda: fitted.run, path, Wanted(), command, say)
+    say(f"Report: {path}  (opens in any browser; {command})")
 
 
 def _print_table(fitted: dict[str, Fitted], seconds: dict[str, float], console: Console) -> None:

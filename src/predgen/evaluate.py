@@ -10,9 +10,9 @@ from predgen.answers.spaces import LabelSet
 from predgen.base_run import BaseRun
 from predgen.data.schema import TargetField, read_fields
 from predgen.data.sources import read_table
-from predgen.data.table import Table
+from predgen.data.table import Row, Table
 from predgen.errors import DataError, nearest
-from predgen.evaluation import Evaluation, RecordEvaluation
+from predgen.evaluation import Evaluation, RecordEvaluation, Targets
 from predgen.precision import with_precision
 from predgen.training.run_folder import SPLITS, read_json
 
@@ -53,12 +53,7 @@ def evaluate_source(
     if note:
         say(note)
     run = load_run()
-    rows = [table.good_rows[number] for number in numbers]
-    check_targets(run.targets, table)
-    truth = read_fields(rows, run.targets)
-    for target, part, targets in zip(run.targets, run.parts.values(), truth, strict=True):
-        if isinstance(part.space, LabelSet) and target.label is None:
-            _refuse_unknown_labels(part.space.labels, [str(label) for label in targets], numbers)
+    rows, truth = read_truth(run, table, numbers)
     bodies = [run.body(row) for row in rows]
     notes = [note] if note else []
     run = with_precision(run, precision, rows, notes.append)
@@ -101,6 +96,21 @@ def choose_rows(folder: Path, table: Table, split: str) -> tuple[list[int], str]
     )
 
 
+def read_truth(run: BaseRun, table: Table, numbers: Sequence[int]) -> tuple[list[Row], list[Targets]]:
+    """Rows of a table by their positions, and of each of the run's answers their targets.
+
+    Raises:
+        DataError: If the target's column is missing, a target cannot be read, or a label is unknown to the run.
+    """
+    rows = [table.good_rows[number] for number in numbers]
+    check_targets(run.targets, table)
+    truth: list[Targets] = [*read_fields(rows, run.targets)]
+    for target, part, targets in zip(run.targets, run.parts.values(), truth, strict=True):
+        if isinstance(part.space, LabelSet) and target.label is None:
+            _refuse_unknown_labels(part.space.labels, [str(label) for label in targets], numbers)
+    return rows, truth
+
+
 def check_targets(targets: Sequence[TargetField], table: Table) -> None:
     """Refuses a table without a run's targets.
 
@@ -115,7 +125,7 @@ def check_targets(targets: Sequence[TargetField], table: Table) -> None:
             )
 
 
-def _refuse_unknown_labels(known: Sequence[str], truth: list[str], numbers: list[int]) -> None:
+def _refuse_unknown_labels(known: Sequence[str], truth: list[str], numbers: Sequence[int]) -> None:
     unknown = [(number, label) for number, label in zip(numbers, truth, strict=True) if label not in known]
     if unknown:
         number, label = unknown[0]

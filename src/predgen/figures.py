@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from predgen.metrics import METRICS, better, regression_metrics
+from predgen.learning import Records, best_dev, learning_panels
+from predgen.metrics import METRICS, regression_metrics
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,7 +28,6 @@ BLUE, ORANGE, GREEN, RED, PURPLE, SKY, BLACK = (
     "#333333",
 )
 _COLOURS = (BLUE, ORANGE, GREEN, PURPLE, RED, SKY)
-Records = Sequence[Mapping[str, Any]]
 
 
 def learning_curves(records: Records, path: Path) -> list[str]:
@@ -40,63 +40,28 @@ def learning_curves(records: Records, path: Path) -> list[str]:
     Returns:
         The titles of the panels; one without data is left out.
     """
-    train = [record for record in records if record["event"] == "train"]
-    dev = [record for record in records if record["event"] == "dev"]
-    metric = METRICS[dev[0]["metric"]].title if dev else ""
-    panels = [
-        ("writer loss (nats a token)", {"": _curve(train, "writer_loss")}),
-        (
-            "director loss",
-            {
-                "gold history": _curve(train, "director_loss_gold"),
-                "own history": _curve(train, "director_loss_own"),
-            },
-        ),
-        (f"dev {metric}", _dev_curves(dev)),
-        ("sampling probability", {"": _curve(train, "sampling_probability")}),
-    ]
-    shown = [(title, {name: c for name, c in curves.items() if c[0]}) for title, curves in panels]
-    shown = [(title, curves) for title, curves in shown if curves]
+    shown = learning_panels(records)
     figure = _figure(3.6 * len(shown), 3.2)
-    for place, (title, curves) in enumerate(shown, start=1):
+    for place, (kind, title, curves) in enumerate(shown, start=1):
         axes = figure.add_subplot(1, len(shown), place)
         for colour, (name, (steps, values)) in zip(_COLOURS * 3, curves.items(), strict=False):
-            marker = "o" if title.startswith("dev") else ""
+            marker = "o" if kind == "dev" else ""
             axes.plot(steps, values, color=colour, marker=marker, markersize=4, linewidth=1.6, label=name)
-        if title.startswith("dev"):
-            _mark_best(axes, dev)
-        if title == "sampling probability":
+        if kind == "dev":
+            _mark_best(axes, records)
+        if kind == "sampling":
             axes.set_ylim(-0.05, 1.05)
         _dress(axes, title, "optimizer step", "")
         if len(curves) > 1:
             axes.legend(frameon=False, fontsize=8)
     _write(figure, path)
-    return [title for title, _ in shown]
+    return [panel.title for panel in shown]
 
 
-def _curve(records: Records, key: str) -> tuple[list[int], list[float]]:
-    points = [(record["step"], record[key]) for record in records if record.get(key) is not None]
-    return [step for step, _ in points], [value for _, value in points]
-
-
-def _dev_curves(dev: Records) -> dict[str, tuple[list[int], list[float]]]:
-    names = list(dev[0]["decisions"]) if dev else []
-    return {
-        name: _curve(
-            [{"step": record["step"], "value": record["decisions"][name][record["metric"]]} for record in dev], "value"
-        )
-        for name in names
-    }
-
-
-def _mark_best(axes: Axes, dev: Records) -> None:
-    scored = [record for record in dev if record["value"] is not None]
-    if not scored:
+def _mark_best(axes: Axes, records: Records) -> None:
+    best = best_dev(records)
+    if best is None:
         return
-    best = scored[0]
-    for record in scored:
-        if better(record["metric"], record["value"], best["value"]):
-            best = record
     axes.plot(best["step"], best["value"], "o", markersize=11, markerfacecolor="none", color=BLACK)
     axes.annotate(
         f"{best['value']:.3g}",

@@ -1,11 +1,15 @@
-"""What the command line and the demo share: where and how wide to print, and which warnings say nothing to a user."""
+"""What commands and the demo share: where and how wide to print, what warnings say nothing, where files may go."""
 
 from __future__ import annotations
 
+import os
 import sys
 import warnings
+from pathlib import Path
 
 from rich.console import Console
+
+from predgen.errors import PredgenError
 
 
 def open_console() -> Console:
@@ -19,3 +23,21 @@ def open_console() -> Console:
 def hush_known_warnings() -> None:
     """Filters what no user can change: peft 0.21 asks transformers 5.23 for an attribute by its old name."""
     warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*")
+
+
+def writable(path: str) -> Path:
+    """Refuses an output that could not be written before any work is done.
+
+    Raises:
+        PredgenError: If it is a folder, or its folder cannot be made or written to.
+    """
+    target = Path(path)
+    if target.is_dir():
+        raise PredgenError(f"The output {target} is a folder.", "Expected a file to write.")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as problem:
+        raise PredgenError(f"The output {target} cannot be written: {problem.strerror}.") from problem
+    if not os.access(target.parent, os.W_OK):
+        raise PredgenError(f"The folder {target.parent} cannot be written to.", remedy="Choose another output.")
+    return target

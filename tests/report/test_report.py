@@ -96,7 +96,7 @@ def test_every_kind_of_run_has_every_section_and_loads_nothing(kind: str, shop: 
 def test_labels_are_judged_in_all_ways(shop: Path, tmp_path: Path) -> None:
     page, _ = report(shop / "label", out=tmp_path / "r.html")
     for words in (
-        "Confusion matrix", "Confidence against accuracy", "Coverage of sets of labels", "What --abstain-below comes to",
+        "Confusion matrix", "Confidence against accuracy", "Coverage of sets of labels", "What --abstain-below",
         "by true label", "by predicted label", "calibration error", "--slice COLUMN adds",
     ):  # fmt: skip
         assert words in page.text, words

@@ -131,6 +131,6 @@ def _said(slices: Sequence[Slice], found: Sequence[Interval], whole: float, meas
     have = "has" if len(apart) == 1 else "have"
     listed = "; ".join(apart[:8]) + ("; …" if len(apart) > 8 else "")
     return (
-        f"{count(len(apart), 'slice')} of {FEW} or more rows {have} a 95% interval that leaves out the {measure} of all "
-        f"rows, {fixed(whole)}: {listed}. Of twenty slices one would by chance."
+        f"{count(len(apart), 'slice')} of {FEW} or more rows {have} a 95% interval that leaves out the {measure} of "
+        f"all rows, {fixed(whole)}: {listed}. Of twenty slices one would by chance."
     )

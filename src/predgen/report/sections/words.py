@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from predgen.errors import PredgenError
+from predgen.errors import ConfigError, DataError
 from predgen.information.token_map import TokenMap, explain, prompt_of
 from predgen.report.answered import Answered
 from predgen.report.blocks import Block, Notice, Section, Table, Word, WordMap
@@ -24,12 +24,11 @@ def words_section(field: Field, material: Material) -> Section:
     for kind, place in _chosen(field.answers, material):
         row = material.judged.rows.rows[place]
         try:
-            prompted = prompt_of(field.answers.run, row)
-            made = explain(field.answers.run, row, "occlusion", prompted)
-        except PredgenError as problem:
-            blocks.append(Notice(shown(str(problem)), "Not shown"))
-            # What a run cannot do for one row it cannot do for another.
-            break
+            made = explain(field.answers.run, row, "occlusion", prompt_of(field.answers.run, row))
+        except DataError:
+            continue  # this row has fewer than two words in the model's eyes
+        except ConfigError as problem:
+            return Section(title, [Notice(str(problem), "Not shown")])
         pairs = [*field.answers.told(place), ("row", f"{material.judged.rows.numbers[place]}")]
         blocks.append(_map(made, kind, pairs))
     lead = (
@@ -37,7 +36,8 @@ def words_section(field: Field, material: Material) -> Section:
         "answer or raises the number, blue against it or lowers it; each text has a scale of its own."
     )
     if not blocks:
-        return Section(title, [Notice(f"No text has between 2 and {_LONGEST} words.", "Not shown")])
+        why = f"No text has between 2 and {_LONGEST} words and at most {MOST} characters."
+        return Section(title, [Notice(why, "Not shown")])
     return Section(title, blocks, lead)
 
 
@@ -49,7 +49,7 @@ def _chosen(answers: Answered, material: Material) -> list[tuple[str, int]]:
     if confidence is not None and answers.is_share:
         badness = np.where(badness > 0, 1.0 + confidence, 1.0 - confidence)
     bodies = material.judged.rows.bodies
-    fitting = [place for place in np.argsort(badness, kind="stable") if 2 <= len(bodies[place].split()) <= _LONGEST]
+    fitting = [place for place in np.argsort(badness, kind="stable") if _suits(bodies[place])]
     wanted = min(material.maps, len(fitting))
     if not wanted:
         return []
@@ -60,6 +60,10 @@ def _chosen(answers: Answered, material: Material) -> list[tuple[str, int]]:
         kind = "among the best" if at == 0 else "among the worst" if at == len(fitting) - 1 else "in between"
         named.append((kind, place))
     return named
+
+
+def _suits(body: str) -> bool:
+    return len(body) <= MOST and 2 <= len(body.split()) <= _LONGEST
 
 
 def _map(made: TokenMap, kind: str, pairs: list[tuple[str, str]]) -> WordMap:

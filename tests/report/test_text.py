@@ -40,7 +40,7 @@ def test_numbers_in_words() -> None:
         "0", "1,234", "0.0123", "−2.00", "1.00e+09".replace("-", "−"), "1.00e−07", "–", "–",
     ]  # fmt: skip
     assert [brief(v) for v in (2.7, -0.1, 3.0, 1959.0, 1.23456)] == ["2.7", "−0.1", "3", "1,959", "1.235"]
-    assert (fixed(-0.5), fixed(None), fixed(12345.6)) == ("−0.500", "–", "12,346")
+    assert (fixed(-0.5), fixed(-0.0001), fixed(None), fixed(12345.6)) == ("−0.500", "0.000", "–", "12,346")
     assert (percent(0.912), percent(0.9125, 1), percent(None)) == ("91%", "91.2%", "–")
     assert between(0.1, 0.25) == "0.100 to 0.250"
     assert (count(1, "row"), count(1200, "row"), count(2, "class", "classes")) == ("1 row", "1,200 rows", "2 classes")

@@ -145,7 +145,7 @@ class AnsweredLabels(Answered):
             ("predicted", f"{short(self.space.labels[chosen], 60)} ({percent(self.probabilities[place, chosen])})"),
         ]
         if own != chosen:
-            pairs.append(("probability of the given label", percent(float(self.probabilities[place, own]), 1)))
+            pairs.append(("p(given)", percent(float(self.probabilities[place, own]), 1)))
         return pairs
 
     def spell(self, predicted: Predicted, place: int) -> str:
@@ -214,7 +214,7 @@ class AnsweredNumbers(Answered):
     def spell(self, predicted: Predicted, place: int) -> str:
         """The number."""
         assert predicted.values is not None
-        return brief(float(predicted.values[place]))
+        return brief(round(float(predicted.values[place]), 3))
 
 
 def answered(run: Run, raw: Scores, scores: Scores, truth: Targets) -> AnsweredLabels | AnsweredNumbers:

@@ -79,7 +79,7 @@ def make_field(material: Material, place: int, say: Callable[[str], None]) -> Fi
     if train is not None:
         say(f"{answers.name}: fitting TF-IDF and a linear model.")
         held_out = None if dev is None else _labelled(dev, place)
-        linear = fit_linear(answers, judged.rows.bodies, _labelled(train, place), held_out, material.seed)
+        linear = fit_linear(run.space, judged.rows.bodies, _labelled(train, place), held_out, material.seed)
     constants = answers.constants(run.record.baseline)
     systems = {_RUN: answers.predicted, **constants}
     if isinstance(linear, Linear):

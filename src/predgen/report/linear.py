@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from predgen.answers.spaces import LabelSet, Numbers
+from predgen.answers.spaces import LabelSet, Numbers, Space
 from predgen.evaluation import Targets
-from predgen.report.answered import Answered, AnsweredLabels, AnsweredNumbers, Predicted
+from predgen.report.answered import Predicted
 from predgen.report.types import Floats
 
 STRENGTHS = (0.01, 0.1, 1.0, 10.0, 100.0)  # of regularisation; the dev rows choose
@@ -40,16 +40,14 @@ class Linear:
     note: str
 
 
-def fit_linear(
-    answered: Answered, bodies: Sequence[str], train: Labelled, dev: Labelled | None, seed: int
-) -> Linear | str:
+def fit_linear(space: Space, bodies: Sequence[str], train: Labelled, dev: Labelled | None, seed: int) -> Linear | str:
     """Words and pairs of words, weighted; logistic or ridge regression.
 
     Its strength of regularisation is the best of `STRENGTHS` on the dev rows, on which the run was selected as well.
 
     Args:
-        answered: The run's answers, whose rows are predicted here.
-        bodies: Their texts.
+        space: The answers.
+        bodies: The texts to predict.
         train: What the run was trained on.
         dev: What it was selected on.
         seed: Of the solver, and of the choice of rows where there are more than `MOST_ROWS`.
@@ -67,11 +65,10 @@ def fit_linear(
         return "The training texts have no words that could be counted."
     new = vectorizer.transform(bodies)
     held_out = None if dev is None else (vectorizer.transform(dev.bodies), dev.targets)
-    if isinstance(answered, AnsweredLabels):
-        kind, found = "logistic regression", _labels(answered.space, known, train.targets, held_out, new, seed)
+    if isinstance(space, LabelSet):
+        kind, found = "logistic regression", _labels(space, known, train.targets, held_out, new, seed)
     else:
-        assert isinstance(answered, AnsweredNumbers)
-        kind, found = "ridge regression", _numbers(answered.space, known, train.targets, held_out, new)
+        kind, found = "ridge regression", _numbers(space, known, train.targets, held_out, new)
     if found is None:
         return "The training rows have a single label."
     chosen = "chosen on the dev rows" if dev is not None else "not tuned, since no dev rows are at hand"

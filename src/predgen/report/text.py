@@ -71,7 +71,9 @@ def fixed(value: float | None, decimals: int = 3) -> str:
     """A metric: so many decimals, unless it is too large for them."""
     if value is None or not math.isfinite(value):
         return "–"
-    return f"{value:.{decimals}f}".replace("-", "−") if abs(value) < 1000 else number(value, 4)
+    if abs(value) >= 1000:
+        return number(value, 4)
+    return f"{round(value, decimals) + 0.0:.{decimals}f}".replace("-", "−")  # + 0.0: nought has no sign
 
 
 def percent(share: float | None, decimals: int = 0) -> str:

@@ -31,8 +31,8 @@ def reproduce_section(material: Material, command: str) -> Section:
     now["scikit-learn"] = version("scikit-learn")
     versions = [(name, record.versions.get(name, "–"), now[name]) for name in now]
     prints = [
-        (PART_NAMES[name], shown(str(record.data[name]["source"]), 80), f"{record.data[name]['rows']:,}",
-         str(record.data[name]["fingerprint"])[:16])
+        (PART_NAMES[name], shown(str(record.data[name]["source"]), 80), str(record.data[name]["fingerprint"])[:16],
+         f"{record.data[name]['rows']:,}")
         for name in ("train", "dev", "test")
     ]  # fmt: skip
     return Section(
@@ -44,7 +44,7 @@ def reproduce_section(material: Material, command: str) -> Section:
                 f"{platform.system()}, {platform.machine()}."
             ),
             Table("Versions", ("", "when trained", "of this report"), versions, words=3),
-            Table("Data, by SHA-256", ("part", "source", "rows", "fingerprint"), prints, words=2),
+            Table("Data, by SHA-256", ("part", "source", "fingerprint", "rows"), prints, words=3),
             Table("Base model", ("name", "SHA-256"), [(record.base["name"], record.base["sha256"])], words=2),
             Code("All settings (config.yaml)", shown(settings, _CUT) or "There is no config.yaml.", folded=True),
         ],

@@ -12,10 +12,11 @@ from predgen.report.blocks import Block, Case, Cases, Notice, Paragraph, Section
 from predgen.report.field import Field
 from predgen.report.linear import NAME, Linear
 from predgen.report.material import PART_NAMES, Material, Rows
-from predgen.report.text import count, shown
+from predgen.report.text import count, percent, shown
 from predgen.report.types import Floats
 
 MOST = 10  # rows of each kind
+MANY = 0.1  # share of contradicted targets above which the run itself is to be doubted
 _FAR = 3.0  # posterior's standard deviations
 
 
@@ -78,6 +79,9 @@ def mistakes_of_labels_section(field: Field, material: Material) -> Section:
         "them before blaming the model; it may still be wrong."
     )
     blocks: list[Block] = [Cases([case for _, case in found[:MOST]])]
+    if len(found) > MANY * rows:
+        why = f"More than {percent(MANY)} of the targets are contradicted: that says more of the run than of them."
+        blocks.insert(0, Notice(why, "So many"))
     return Section(title, blocks, lead)
 
 

@@ -66,6 +66,7 @@ def test_on_paper_it_is_light_and_whole(browser: Browser, page_file: Path) -> No
     page.emulate_media(media="print")
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     assert not page.locator("nav").is_visible()
-    assert page.locator("details table").first.is_visible()
+    assert page.locator("section > details").last.is_visible() and page.locator("details pre").last.is_visible()
+    assert not page.locator("figure details").first.is_visible()
     assert len(page.pdf()) > 20_000
     page.close()

@@ -72,7 +72,7 @@ def _of_sets(answers: AnsweredLabels) -> Figure:
                      (0, 1.02), (0, 1.02), diagonal=True)  # fmt: skip
     rows = [(percent(level), percent(each["coverage"], 1), fixed(each["size"], 2))
             for level, each in zip(LEVELS, held, strict=True)]  # fmt: skip
-    note = f"{said} Above the line, sets hold more than was asked for, as small label sets must."
+    note = f"{said} Above the line, sets hold more than was asked for."
     table = Table(title, ("asked for", "held", "labels a set"), rows, words=0, folded=True)
     return Figure(title, svg, note=note, table=table)
 

@@ -168,6 +168,10 @@ def test_without_test_rows_it_judges_on_dev_and_warns(shop: Path, tmp_path: Path
     splits["test"]["rows"] = []
     (moved / "splits.json").write_text(json.dumps(splits))
     page, _ = report(moved, out=tmp_path / "r.html")
+    splits["test"] = {"source": "gone.csv", "fingerprint": "of another file", "rows": [1]}
+    (moved / "splits.json").write_text(json.dumps(splits))
+    with pytest.raises(DataError, match=r"test rows are not at hand .*gone\.csv"):
+        report(moved, out=tmp_path / "r.html")
     assert "Judged on dev rows" in page.text and "all figures here are optimistic" in page.text
 
 

@@ -218,8 +218,10 @@ def _kept_rows(
     """The rows that the run kept for judging; dev rows where it kept no test rows."""
     for name in ("test", "dev"):
         part = splits.get(name)
-        if part is None or not part["rows"] or part["fingerprint"] not in tables:
+        if part is None or not part["rows"]:
             continue
+        if part["fingerprint"] not in tables:
+            break  # rows that are kept and not at hand are no reason to judge on others
         note = (
             ""
             if name == "test"

@@ -86,7 +86,7 @@ def _of_levels(curves: list[Curve], rows: int) -> list[Figure | Table]:
     table = [(percent(level), *(percent(curve.observed[place], 1) for curve in curves))
              for place, level in enumerate(LEVELS)]  # fmt: skip
     note = f"On the dashed line, intervals hold what they promise; {count(rows, 'row')}."
-    numbers = Table(title, ("asked for", *(curve.name for curve in curves)), table, words=0)
+    numbers = Table("The same in numbers", ("asked for", *(curve.name for curve in curves)), table, words=0)
     return [Figure(title, svg, _keys(curves), note), numbers]
 
 

@@ -24,7 +24,7 @@ demo: setup ## Fit the three methods on real tweets, score, draw and report on t
 	$(BIN)/python -m predgen.demo recipes/demo.yaml
 
 test: setup lint ## Lint and run all tests, those with the real model too
-	$(BIN)/python -m pytest --require-model
+	$(BIN)/python -m pytest --require-model $(PYTEST_FLAGS)
 
 bench-inference: setup ## Inference beside a pooled head and what people otherwise do; BENCH=--quick for two cases
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[bench]"

@@ -287,7 +287,8 @@ class TrainConfig:
     learning_rate: Annotated[float, Field(gt=0.0)] = 1e-3
     weight_decay: NonNegative = 0.0
     schedule: LearningRateSchedule = "cosine"  # of the learning rate, once it has risen
-    warmup: Share = 0.05  # share of the steps in which the learning rate rises
+    # optimizer steps in which the learning rate rises: a share of all steps where at most 1, else a number
+    warmup: NonNegative = 0.05
     clip: Annotated[float, Field(gt=0.0)] = 1.0  # norm of the gradient
     evaluations: Positive = 4  # how often, evenly spread over the run, dev is scored and a checkpoint kept
     precision: Precision = "fp32"  # of the base's weights and the passes; what learns stays in float32

@@ -15,6 +15,8 @@ import yaml
 from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
+from predgen.data.targets import label_of
+from predgen.data.tasks.defaults import task_settings
 from predgen.errors import ConfigError, nearest
 from predgen.profiles import PROFILES
 
@@ -46,22 +48,35 @@ Switch = Annotated[
     BeforeValidator(lambda value: ("off", "on")[value] if isinstance(value, bool) else value),
 ]
 Scoring = Literal["tree", "paths"]
+# YAML reads the keys of {0: no, 1: yes} as numbers, and true as a truth value; a column may say either.
+LabelNames = Annotated[
+    dict[str, str],
+    BeforeValidator(
+        lambda value: {label_of(key): name for key, name in value.items()} if isinstance(value, Mapping) else value
+    ),
+]
 
 
 @dataclass(frozen=True, config=_STRICT)
 class DataConfig:
     """Which rows, and what in them is read and predicted."""
 
-    source: str | None = None  # a csv, tsv or jsonl file, or a name that `predgen data` lists
+    # a csv, tsv or jsonl file, or a name that `predgen data` or `predgen tasks` lists
+    source: str | None = None
+    root: str | None = None  # a folder of data that tasks are read from; None: as PREDGEN_DATA names it
     text: str | None = None  # the text column; found from the columns when neither it nor a template is given
     weight: str | None = None  # a column of non-negative numbers: what each training row's loss counts
     template: str | None = None  # a prompt over several columns, e.g. "Headline: {a}\nEdited: {b}"
     # the column to predict, found from the columns when not given; several are predicted together, as a record
     target: str | tuple[str, ...] | None = None
+    # what the target column says → the label that is written, e.g. {0: negative, 1: positive}
+    label_names: LabelNames | None = None
     separator: str | None = None  # multi-label: what stands between the labels of a text; lists need none
     dev: str | None = None  # rows to select the checkpoint and decision on; else a part of `source`
     eval: str | None = None  # rows to report on, never to select on; else a part of `source`
     max_rows: Positive | None = None  # a seeded sample of `source`, before it is split
+    dev_max_rows: Positive | None = None  # likewise of `dev`
+    eval_max_rows: Positive | None = None  # likewise of `eval`
     train_size: Size | None = None  # a share (≤ 1) or a number of rows; None: what dev and test leave
     dev_size: NonNegative = 0.1  # as train_size; not 0 unless `dev` is named
     test_size: NonNegative = 0.1  # as train_size; 0 reports nothing
@@ -359,6 +374,8 @@ def load_config(
         overrides: Dotted keys to values, laid over both; None values are skipped.
         under: Nested settings laid under all of them, and over a profile's.
 
+    Where ``data.source`` names a task (`predgen.data.tasks`), what its record says lies under everything.
+
     Returns:
         The validated settings.
 
@@ -377,7 +394,7 @@ def load_config(
     for key, value in (overrides or {}).items():
         if value is not None:
             _assign(settings, key, value)
-    settings = _over_profile(settings)
+    settings = _over_profile(_over_task(settings))
     return config_from_dict(settings, where=str(path) if path is not None else "the settings")
 
 
@@ -410,6 +427,11 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     if not isinstance(settings, dict):
         raise ConfigError(f"{path} holds a {type(settings).__name__}.", "Expected keys such as method: and train:.")
     return settings
+
+
+def _over_task(settings: dict[str, Any]) -> dict[str, Any]:
+    """What is set, over what the task that `data.source` names says of a run."""
+    return _merged(task_settings(settings), settings)
 
 
 def _over_profile(settings: dict[str, Any]) -> dict[str, Any]:

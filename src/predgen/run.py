@@ -112,7 +112,8 @@ class Run(BaseRun):
     def targets(self) -> tuple[TargetField, ...]:
         """What it predicts, and how the truth is read from rows."""
         target = self.record.target
-        return (TargetField(target, target, self.record.task, self.marker),)
+        names = self.record.config["data"].get("label_names") or {}  # older runs know of none
+        return (TargetField(target, target, self.record.task, self.marker, names=tuple(names.items())),)
 
     @property
     def parts(self) -> Mapping[str, Run]:

@@ -31,6 +31,7 @@ class TargetField:
         marker: What stands before the number in targets that are worked solutions; None where targets are not.
         label: Multi-label: the label that the column's list has or has not; the target is then `YES` or `NO`.
         separator: Multi-label: what stands between labels in a text; None where the column holds lists.
+        names: What the column says and the label that is written instead, in pairs; none where it is written as it is.
     """
 
     name: str
@@ -39,6 +40,7 @@ class TargetField:
     marker: str | None = None
     label: str | None = None
     separator: str | None = None
+    names: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,7 @@ def read_fields(rows: Sequence[Mapping[str, Any]], fields: Sequence[TargetField]
     read: list[list[str] | list[float]] = []
     for field in fields:
         if field.label is None:
-            read.append(read_targets(rows, field.column, field.task, field.marker))
+            read.append(read_targets(rows, field.column, field.task, field.marker, field.names))
             continue
         key = (field.column, field.separator)
         if key not in held:
@@ -131,7 +133,11 @@ def read_label_sets(rows: Sequence[Mapping[str, Any]], column: str, separator: s
 
 
 def read_targets(
-    rows: Sequence[Mapping[str, Any]], target: str, task: Task, marker: str | None = None
+    rows: Sequence[Mapping[str, Any]],
+    target: str,
+    task: Task,
+    marker: str | None = None,
+    names: Sequence[tuple[str, str]] = (),
 ) -> list[str] | list[float]:
     """Each row's target: a label as text, or a finite number.
 
@@ -140,9 +146,11 @@ def read_targets(
         target: The column.
         task: Labels or numbers.
         marker: Behind which a worked solution says its number; a plain number will do as well.
+        names: What the column says and the label that is written instead, in pairs.
 
     Raises:
-        DataError: If targets are missing, or not finite numbers where numbers are needed; the message names rows.
+        DataError: If targets are missing, not finite numbers where numbers are needed, or not among the names; the
+            message names rows.
     """
 
     def number(value: Any) -> float | None:
@@ -161,7 +169,22 @@ def read_targets(
             f"Each needs {wanted}.",
             "Mend or remove them.",
         )
-    return read
+    return _named(read, target, dict(names)) if names else read
+
+
+def _named(read: list[str], target: str, names: dict[str, str]) -> list[str]:
+    """The labels that stand for what the rows say; rows may say the labels themselves where that is not ambiguous."""
+    known = names if set(names) & set(names.values()) else {**{label: label for label in names.values()}, **names}
+    bad = [(number, value) for number, value in enumerate(read) if value not in known]
+    if bad:
+        number, value = bad[0]
+        raise DataError(
+            f"{len(bad)} of {len(read)} rows say something in {target!r} that data.label_names does not name, first row "
+            f"{number}: {value!r}.",
+            nearest(value, known),
+            "Mend the rows, or name it in data.label_names.",
+        )
+    return [known[value] for value in read]
 
 
 def read_solutions(rows: Sequence[Mapping[str, Any]], target: str, marker: str) -> list[str]:
@@ -269,6 +292,8 @@ def _fields(
             "A record has as fields the targets that are named, two or more.",
         )
     if len(targets) > 1:
+        if config.data.label_names:
+            raise DataError("data.label_names is set, and there are several targets.", "It is for a single one.")
         return ("record", *_record_fields(table, targets, config))
     column = targets[0]
     values = [row.get(column) for row in table.good_rows]
@@ -284,7 +309,8 @@ def _fields(
         reason = f"Task: regression, since the target is worked solutions that end in {marker!r}."
         return "single", (TargetField(column, column, "regression", marker),), [reason]
     task, reason = _task(values, config.task, "--task")
-    return "single", (TargetField(column, column, task),), [reason]
+    names = tuple((config.data.label_names or {}).items()) if task == "classification" else ()
+    return "single", (TargetField(column, column, task, names=names),), [reason]
 
 
 def _record_fields(

@@ -12,6 +12,8 @@ from pathlib import Path
 from predgen.data.formats import delimited, json_lines
 from predgen.data.objects import RowsInMemory, fingerprint_of, read_parquet, read_saved_dataset, table_of
 from predgen.data.table import BadRow, Row, Table
+from predgen.data.tasks import TASKS
+from predgen.data.tasks.rows import read_task, task_source
 from predgen.data.vader import REQUIREMENT, load_vader
 from predgen.downloads import sha256_of
 from predgen.errors import DataError, nearest
@@ -59,15 +61,22 @@ SOURCES: dict[str, NamedSource] = {
 _EXTENSIONS = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
 
 
-def read_table(source: str | Path | RowsInMemory, keep_bad: bool = False, limit: int | None = None) -> Table:
+def read_table(
+    source: str | Path | RowsInMemory,
+    keep_bad: bool = False,
+    limit: int | None = None,
+    root: str | Path | None = None,
+) -> Table:
     """Reads all rows of a source.
 
     Args:
         source: A csv, tsv, jsonl or ndjson file (each also gzipped, ``.gz``), a parquet file, a folder that
-            ``Dataset.save_to_disk`` wrote, or the name of a known data set. What exists wins over a name. Or rows in
-            memory, as `table_of` takes them.
+            ``Dataset.save_to_disk`` wrote, or the name of a known data set, or of a task, with a split behind it
+            (``stsb/test``) or its training rows. What exists wins over a name. Or rows in memory, as `table_of` takes
+            them.
         keep_bad: Whether a malformed row becomes a `BadRow` instead of an error.
         limit: As `table_of` takes it.
+        root: A folder of data that tasks are read from; None: as the environment names it.
 
     Raises:
         DataError: If there is no such file or name, or the file is empty, malformed, or of an unknown kind.
@@ -75,13 +84,19 @@ def read_table(source: str | Path | RowsInMemory, keep_bad: bool = False, limit:
     if not isinstance(source, str | Path):
         return table_of(source, limit)
     path = Path(source).expanduser()
+    saved = path.is_dir() and any((path / name).exists() for name in ("state.json", "dataset_dict.json"))
+    task = None if saved or path.is_file() else task_source(str(source))
+    if task is not None:
+        return read_task(*task, root)
     if path.is_dir():
-        if not any((path / name).exists() for name in ("state.json", "dataset_dict.json")):
+        if not saved:
             raise DataError(f"{source} is a folder.", f"Expected a file ({', '.join(_EXTENSIONS)}) or a saved dataset.")
         return replace(read_saved_dataset(path), name=str(source))
     if not path.exists():
         if str(source) not in SOURCES:
-            raise DataError(f"There is no file {source}, and no data set of that name:", nearest(str(source), SOURCES))
+            raise DataError(
+                f"There is no file {source}, and no data set of that name:", nearest(str(source), [*SOURCES, *TASKS])
+            )
         return _named_table(SOURCES[str(source)])
     kind = file_kind(path)
     if kind == ".parquet":

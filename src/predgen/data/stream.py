@@ -14,18 +14,19 @@ from predgen.data.table import BadRow, Row
 from predgen.errors import DataError
 
 
-def stream_rows(source: str | Path) -> Iterator[Row | BadRow]:
+def stream_rows(source: str | Path, root: str | Path | None = None) -> Iterator[Row | BadRow]:
     """The rows of a source, in order; those that cannot be read as `BadRow`.
 
     Args:
         source: As `read_table` takes it. Files are read as they are asked for; named data sets and saved ones at once.
+        root: As `read_table` takes it.
 
     Raises:
         DataError: If there is no such source, its header is malformed, or what is left of it cannot be read at all.
     """
     path = Path(source).expanduser()
     if path.is_dir() or not path.exists():
-        yield from read_table(source, keep_bad=True).rows
+        yield from read_table(source, keep_bad=True, root=root).rows
         return
     kind = file_kind(path)
     if kind == ".parquet":

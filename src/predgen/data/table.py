@@ -33,6 +33,7 @@ class Table:
         fingerprint: SHA-256 of the file, or of a named source's rows.
         text_column: What a named source offers as text; None for files.
         target_column: What it offers as target; None for files.
+        notes: What a reader of figures should know of the rows.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Table:
     fingerprint: str
     text_column: str | None = None
     target_column: str | None = None
+    notes: tuple[str, ...] = ()
 
     @cached_property
     def good_rows(self) -> list[Row]:

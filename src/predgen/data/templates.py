@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import string
 from collections.abc import Mapping
 from typing import Any
 
+from predgen.data.targets import is_list
 from predgen.errors import DataError, nearest
+
+_LETTERS = string.ascii_uppercase
 
 
 def template_fields(template: str) -> list[str]:
@@ -21,7 +25,8 @@ def render(template: str, row: Mapping[str, Any], number: int | None = None) -> 
     """Fills a template from a row.
 
     Args:
-        template: ``{name}`` stands for a column, ``{{`` and ``}}`` for braces. Nothing else is interpreted.
+        template: ``{name}`` stands for a column, ``{{`` and ``}}`` for braces. Nothing else is interpreted. A list is
+            written as lettered lines, ``A. first``.
         row: Column → value; None counts as empty.
         number: The row's position, for the message.
 
@@ -35,7 +40,7 @@ def render(template: str, row: Mapping[str, Any], number: int | None = None) -> 
         if name is not None:
             if name not in row:
                 raise DataError(f"{where} has no column {name!r}:", nearest(name, map(str, row)))
-            value = "" if row[name] is None else str(row[name]).strip()
+            value = _text(row[name])
             filled = filled or bool(value)
             parts.append(value)
     if not filled:
@@ -49,6 +54,16 @@ def render(template: str, row: Mapping[str, Any], number: int | None = None) -> 
             remedy="Mend the text's encoding.",
         ) from None
     return text
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return ""
+    if is_list(value):
+        items = [str(item).strip() for item in value]
+        marks = _LETTERS if len(items) <= len(_LETTERS) else [str(number + 1) for number in range(len(items))]
+        return "\n".join(f"{mark}. {item}" for mark, item in zip(marks, items, strict=False))
+    return str(value).strip()
 
 
 def _pieces(template: str) -> list[tuple[str, str | None]]:

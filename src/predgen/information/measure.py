@@ -235,7 +235,7 @@ def target_of(run: Run, rows: Sequence[dict[str, Any]], column: str, fit_rows: I
     Raises:
         DataError: If the target is constant, or cannot be read.
     """
-    truth = read_targets(rows, column, run.record.task, run.marker)
+    truth = read_targets(rows, column, run.record.task, run.marker, run.targets[0].names)
     if isinstance(run.space, LabelSet):
         return discrete_target(truth)
     space = run.space

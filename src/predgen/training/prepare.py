@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from predgen.answers.infer import infer_space
 from predgen.answers.spaces import Space
-from predgen.config import FieldConfig, RunConfig
+from predgen.config import DataConfig, FieldConfig, RunConfig
 from predgen.data.checks import duplicates_across, rounded_targets, strange_targets, unseen_labels
 from predgen.data.objects import RowsInMemory
 from predgen.data.schema import NO, YES, Schema, decide_schema, read_fields, read_solutions, read_weights
@@ -97,7 +97,9 @@ def prepare(config: RunConfig, say: Say, given: GivenRows | None = None) -> Prep
     )
     if source is None:
         raise ConfigError("No data was named.", "Expected a file or a name that `predgen data` lists.")
-    table = read_table(source, limit=config.data.max_rows)
+    table = read_table(source, limit=config.data.max_rows, root=config.data.root)
+    for note in table.notes:
+        say(note)
     kept = sample_rows(len(table.good_rows), config.data.max_rows, config.data.split_seed)
     rows = [table.good_rows[number] for number in kept]
     schema = decide_schema(table, config)
@@ -134,8 +136,10 @@ def prepare(config: RunConfig, say: Say, given: GivenRows | None = None) -> Prep
         schema=schema,
         spaces=spaces,
         train=part(split.train),
-        dev=part(split.dev) if dev is None else _read_examples(dev, schema),
-        test=part(split.test) if test is None else _read_examples(test, schema),
+        dev=part(split.dev) if dev is None else _read_examples(dev, schema, config.data, config.data.dev_max_rows, say),
+        test=part(split.test)
+        if test is None
+        else _read_examples(test, schema, config.data, config.data.eval_max_rows, say),
     )
     if not len(prepared.train) or not len(prepared.dev):
         raise ConfigError(
@@ -196,13 +200,18 @@ def _look_over(prepared: Prepared, config: RunConfig, say: Say) -> None:
         say(line)
 
 
-def _read_examples(source: str | RowsInMemory, schema: Schema) -> Examples:
-    table = read_table(source)
-    rows = table.good_rows
+def _read_examples(
+    source: str | RowsInMemory, schema: Schema, data: DataConfig, max_rows: int | None, say: Say
+) -> Examples:
+    table = read_table(source, root=data.root)
+    for note in table.notes:
+        say(note)
+    numbers = sample_rows(len(table.good_rows), max_rows, data.split_seed)
+    rows = [table.good_rows[number] for number in numbers]
     return Examples(
-        bodies=[render(schema.template, row, number) for number, row in enumerate(rows)],
+        bodies=[render(schema.template, row, number) for number, row in zip(numbers, rows, strict=True)],
         targets=tuple(read_fields(rows, schema.fields)),
-        numbers=list(range(len(rows))),
+        numbers=numbers,
         source=table.name,
         fingerprint=table.fingerprint,
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from predgen.data.table import Row
-from predgen.data.targets import label_of
+from predgen.data.targets import label_of, number_of
 from predgen.data.tasks.task import HubCopy, Leaks, SplitName, Task
 
 MARKER = "####"
@@ -44,8 +44,10 @@ def read_listed(row: Row) -> Row:
     return {"question": str(row["sQuestion"]).strip(), "answer": _plain(row["lSolutions"][0])}
 
 
-def read_math10k(row: Row) -> Row:
-    """``instruction``, ``input``, ``output`` and ``answer``."""
+def read_math10k(row: Row) -> Row | None:
+    """``instruction``, ``input``, ``output`` and ``answer``; None where the answer is no number."""
+    if number_of(row["answer"]) is None:
+        return None
     given = str(row.get("input") or "").strip()
     question = str(row["instruction"]).strip() + ("\n" + given if given else "")
     return {"question": question, "answer": f"{str(row['output']).strip()}\n{MARKER} {_plain(row['answer'])}"}

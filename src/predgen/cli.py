@@ -29,6 +29,11 @@ PrecisionOption = Annotated[
     typer.Option(help="fp32, bf16, or auto: bf16 where the CPU has it and is faster and agrees on the first rows."),
 ]
 
+DataRoot = Annotated[
+    str | None,
+    typer.Option(help="A folder of data, <root>/<task>/<split>.jsonl.gz (docs/tasks.md); else PREDGEN_DATA names it."),
+]
+
 app = typer.Typer(
     help="Labels and numbers from text, by generating them with a fine-tuned language model.",
     no_args_is_help=True,
@@ -43,7 +48,9 @@ app.command()(report)
 
 @app.command()
 def fit(
-    data: Annotated[str | None, typer.Argument(help="A csv, tsv or jsonl file, or a name from `predgen data`.")] = None,
+    data: Annotated[
+        str | None, typer.Argument(help="A csv, tsv or jsonl file, or a name from `predgen data` or `tasks`.")
+    ] = None,
     text: Annotated[str | None, typer.Option(help="The text column.")] = None,
     template: Annotated[str | None, typer.Option(help='Several columns: "Headline: {a}\\nEdited: {b}".')] = None,
     target: Annotated[
@@ -56,6 +63,7 @@ def fit(
     out_folder: Annotated[str | None, typer.Option("--out", help="The run folder to write.")] = None,
     dev: Annotated[str | None, typer.Option(help="Rows that select the checkpoint; else a part of DATA.")] = None,
     eval_data: Annotated[str | None, typer.Option("--eval", help="Rows to report on; else a part of DATA.")] = None,
+    data_root: DataRoot = None,
     max_rows: Annotated[int | None, typer.Option(help="Use a seeded sample of DATA.")] = None,
     epochs: Annotated[float | None, typer.Option(help="Passes over the training rows.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of training; the split has its own, data.split_seed.")] = None,
@@ -99,6 +107,7 @@ def fit(
             "data.target": target[0] if target and len(target) == 1 else target or None,
             "data.dev": dev,
             "data.eval": eval_data,
+            "data.root": data_root,
             "data.max_rows": max_rows,
             "data.weight": weight,
             "prompt.long": long,
@@ -174,6 +183,7 @@ def predict(
     resume: Annotated[
         bool, typer.Option(help="Go on where an earlier run of this command was stopped; begin where there was none.")
     ] = False,
+    data_root: DataRoot = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Most rows a pass.")] = 32,
     batch_tokens: Annotated[int, typer.Option(min=1, help="Most tokens a pass.")] = 16_384,
     precision: PrecisionOption = "fp32",
@@ -187,7 +197,7 @@ def predict(
 
     target = writable(out_file)
     fields = template_fields(read_checked(Path(run))["template"])
-    rows = stream_rows(data)
+    rows = stream_rows(data, data_root)
     first = list(itertools.islice(rows, 1000))
     if not first:
         raise DataError(f"{data} holds no rows.", "Expected at least one.")
@@ -256,6 +266,7 @@ def evaluate(
     split: Annotated[
         str, typer.Option(help="Rows of the data the run was fitted on: auto (its test rows), test, dev, train, all.")
     ] = "auto",
+    data_root: DataRoot = None,
     batch_size: Annotated[int, typer.Option(help="Rows a pass.")] = 32,
     precision: PrecisionOption = "fp32",
     trust_remote_code: TrustRemoteCode = False,
@@ -270,7 +281,14 @@ def evaluate(
     target = writable(json_file) if json_file else None
     with counting("rows", None) as progress:
         evaluation = evaluate_source(
-            Path(run), lambda: load(run, batch_size, trust_remote_code), data, split, _say, progress, precision
+            Path(run),
+            lambda: load(run, batch_size, trust_remote_code),
+            data,
+            split,
+            _say,
+            progress,
+            precision,
+            data_root,
         )
     print_evaluation(evaluation.to_json(), f"rows of {data}", out)
     if target:
@@ -288,6 +306,7 @@ def compare(
     resamples: Annotated[int, typer.Option(help="Of the bootstrap.")] = 2000,
     seed: Annotated[int, typer.Option(help="Of the bootstrap.")] = 0,
     out_folder: Annotated[str, typer.Option("--out", help="Where the picture and the numbers go.")] = "runs/comparison",
+    data_root: DataRoot = None,
     batch_size: Annotated[int, typer.Option(help="Rows a pass.")] = 32,
     trust_remote_code: TrustRemoteCode = False,
 ) -> None:
@@ -307,6 +326,7 @@ def compare(
         split,
         resamples,
         seed,
+        data_root,
     )
     shown = Table("run", "method", "decision", comparison.metric, "95%", "difference", "95%", "p")
     for run in comparison.runs:
@@ -416,7 +436,30 @@ def list_data() -> None:
         columns = f"{source.text_column} → {source.target_column}"
         table.add_row(source.name, source.description, f"{source.rows:,}", columns, source.origin, source.licence)
     out.print(table)
-    _say("A csv, tsv or jsonl file goes by its path.")
+    _say("A csv, tsv or jsonl file goes by its path; the paper's data sets: predgen tasks.")
+
+
+@app.command(name="tasks")
+def show_tasks(
+    name: Annotated[str | None, typer.Argument(help="A task: print all that is known of it.")] = None,
+    data_root: DataRoot = None,
+) -> None:
+    """List the paper's data sets, or print one's card."""
+    from predgen.data.tasks import find
+    from predgen.data.tasks.card import card, listed
+    from predgen.data.tasks.root import data_root as root_of
+
+    root = root_of(data_root)
+    if name is not None:
+        _say(card(find(name), root))
+        return
+    table = Table("name", "kind", "rows", "answers", "metric", "reported")
+    for row in listed(root):
+        table.add_row(*map(escape, row))
+    out.print(table)
+    if root is None:
+        _say("Rows are those published; --data-root or PREDGEN_DATA names a folder of data, and its rows are counted.")
+    _say("predgen tasks NAME prints prompt, splits and leaks; predgen fit NAME trains on it (docs/tasks.md).")
 
 
 def _decisions(dev_result: dict[str, Any]) -> str:

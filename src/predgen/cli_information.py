@@ -39,7 +39,10 @@ def information(
     ] = None,
     out_folder: Annotated[str, typer.Option("--out", help="Pictures and numbers go here.")] = "runs/information",
     data_root: Annotated[
-        str | None, typer.Option(help="A mirror <root>/<name>/<split>.jsonl.gz; or the environment's PREDGEN_DATA.")
+        str | None,
+        typer.Option(
+            help="A folder of data, <root>/<task>/<split>.jsonl.gz (docs/tasks.md); else PREDGEN_DATA names it."
+        ),
     ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Most rows a pass.")] = 32,
     trust_remote_code: Annotated[
@@ -47,10 +50,10 @@ def information(
     ] = False,
 ) -> None:
     """How much a method's states know of the target: predgen information RUN … DATA."""
+    from predgen.data.tasks.root import data_root as root_of
     from predgen.information.estimate import ESTIMATORS, EstimateSettings
     from predgen.information.layout import Layout
     from predgen.information.measure import MeasureSettings, measure
-    from predgen.information.paper_runs import data_root as root_of
     from predgen.information.pictures import bars, components_curves, layer_curves
     from predgen.loading import load_single
     from predgen.progress import counting
@@ -93,7 +96,7 @@ def information(
     from predgen.data.sources import read_table
 
     *folders, data = runs
-    found = measure([Path(run) for run in folders], load_run, read_table(data), settings, counting)
+    found = measure([Path(run) for run in folders], load_run, read_table(data, root=data_root), settings, counting)
     _print(found)
     write_json(folder / "information.json", found.to_json())
     bars([found], folder / "fig2.png")

@@ -11,9 +11,8 @@ import numpy as np
 
 from predgen.base_run import BaseRun, MetricOf
 from predgen.data.schema import TargetField, read_fields
-from predgen.data.sources import read_table
 from predgen.errors import DataError
-from predgen.evaluate import check_targets, choose_rows
+from predgen.evaluate import check_targets, choose_rows, read_scored
 
 LEVEL = 0.95
 
@@ -80,17 +79,19 @@ def compare(
     split: str = "auto",
     resamples: int = 2000,
     seed: int = 0,
+    root: str | Path | None = None,
 ) -> Comparison:
     """Scores runs on the rows that all of them may be scored on, each under its default decision.
 
     Args:
         folders: At least two run folders.
         load_run: Loads one; called one after another, so that only one is in memory.
-        source: A file or a named source.
+        source: As `read_scored` takes it.
         metric: What to compare by; None: what the first run was selected by.
         split: As `evaluate_source` takes it.
         resamples: Of the bootstrap.
         seed: Of the bootstrap.
+        root: As `read_table` takes it.
 
     Raises:
         DataError: If the runs answer different questions, or share no rows.
@@ -98,12 +99,12 @@ def compare(
     """
     if len(folders) < 2:
         raise DataError(f"{len(folders)} run was named.", "Two or more can be compared.")
-    table = read_table(source)
+    table = read_scored(source, split, root)
     choices = [choose_rows(folder, table, split) for folder in folders]
     numbers = sorted(set.intersection(*(set(chosen) for chosen, _ in choices)))
     if not numbers:
         raise DataError("No row is a test row of all these runs.", remedy="Compare on rows that none was fitted on.")
-    notes = list(dict.fromkeys(note for _, note in choices if note))
+    notes = list(dict.fromkeys([*table.notes, *(note for _, note in choices if note)]))
     if any(len(chosen) != len(numbers) for chosen, _ in choices):
         notes.append(f"The runs were split differently: the {len(numbers)} rows are those that all of them allow.")
     rows = [table.good_rows[number] for number in numbers]

@@ -11,6 +11,7 @@ from predgen.base_run import BaseRun
 from predgen.data.schema import TargetField, read_fields
 from predgen.data.sources import read_table
 from predgen.data.table import Row, Table
+from predgen.data.tasks.rows import read_task, task_source
 from predgen.errors import DataError, nearest
 from predgen.evaluation import Evaluation, RecordEvaluation, Targets
 from predgen.precision import with_precision
@@ -27,6 +28,7 @@ def evaluate_source(
     say: Callable[[str], None],
     progress: Callable[[int], None],
     precision: str = "fp32",
+    root: str | Path | None = None,
 ) -> Evaluation | RecordEvaluation:
     """Scores a run on a source.
 
@@ -36,11 +38,12 @@ def evaluate_source(
     Args:
         folder: The run folder.
         load_run: Loads it; called once the rows are known to be there.
-        source: A file or a named source.
+        source: As `read_scored` takes it.
         split: One of `SPLIT_NAMES`.
         say: Takes one line at a time.
         progress: Called with the number of rows done after each pass.
         precision: As `with_precision` takes it; what came of it is among the notes.
+        root: As `read_table` takes it.
 
     Raises:
         DataError: If the split is unknown or empty, the target column is missing, or a target cannot be read.
@@ -48,17 +51,36 @@ def evaluate_source(
     """
     if split not in SPLIT_NAMES:
         raise DataError(f"Unknown split {split!r}:", nearest(split, SPLIT_NAMES))
-    table = read_table(source)
+    table = read_scored(source, split, root)
     numbers, note = choose_rows(folder, table, split)
-    if note:
-        say(note)
+    notes = [*table.notes, *([note] if note else [])]
+    for line in notes:
+        say(line)
     run = load_run()
     rows, truth = read_truth(run, table, numbers)
     bodies = [run.body(row) for row in rows]
-    notes = [note] if note else []
     run = with_precision(run, precision, rows, notes.append)
     scores = run.score_answers(bodies, progress)
     return replace(run.evaluate_answers(bodies, scores, truth), notes=notes)
+
+
+def read_scored(source: str, split: str, root: str | Path | None = None) -> Table:
+    """Reads rows to score on.
+
+    Args:
+        source: A file or a named source. A task's bare name stands for the split that is reported, unless the rows that
+            a run learned from are asked for.
+        split: One of `SPLIT_NAMES`.
+        root: As `read_table` takes it.
+
+    Raises:
+        DataError: As `read_table` says.
+    """
+    named = None if Path(source).expanduser().exists() else task_source(source)
+    if named is None or "/" in source or split not in ("auto", "test"):
+        return read_table(source, root=root)
+    task, _ = named
+    return read_task(task, task.reported, root)
 
 
 def choose_rows(folder: Path, table: Table, split: str) -> tuple[list[int], str]:
@@ -89,6 +111,8 @@ def choose_rows(folder: Path, table: Table, split: str) -> tuple[list[int], str]
     chosen = mine.get(name, {"rows": []})["rows"]
     if not chosen:
         raise DataError(f"The run keeps no {name} rows of {table.name}.", remedy="Choose another --split, or all.")
+    if name == "test" and len(chosen) == len(everything):
+        return chosen, ""
     warning = "" if name == "test" else " The run has learned from them, so this is optimistic."
     return chosen, (
         f"This run was fitted on {table.name}: its {len(chosen)} {name} rows of {len(everything)} are scored "

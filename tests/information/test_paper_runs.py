@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 
 from predgen.config import load_config
+from predgen.data.tasks import TASKS
 from predgen.errors import DataError
 from predgen.information import paper_runs
 from predgen.information.measure import MeasureSettings
 from predgen.information.paper_figures import Workshop, draw_paper_figure
-from predgen.information.paper_runs import PaperData, data_root, demo_config, read_paper_data
+from predgen.information.paper_runs import PaperData, demo_config, read_paper_data
 from predgen.loading import load_single as load
 
 ROOT = Path(__file__).parents[2]
@@ -37,22 +38,15 @@ def test_the_demo_settings_are_those_of_the_recipe() -> None:
     assert dataclasses.asdict(demo_config("vader-tweets", "predgen", Path("here"))) == dataclasses.asdict(recipe)
 
 
-def test_labels_of_a_mirror_become_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_labels_of_a_mirror_become_words(tmp_path: Path) -> None:
     mirror(tmp_path, "sst2", [{"sentence": "fine", "label": 1}, {"sentence": "dull", "label": 0}])
     table = read_paper_data("sst2", tmp_path)
     assert [row["label"] for row in table.good_rows] == ["positive", "negative"]
     mirror(tmp_path, "sst2", [{"sentence": "fine", "label": 7}])
-    with pytest.raises(DataError, match="holds label '7'"):
+    with pytest.raises(DataError, match="first row 0: '7'"):
         read_paper_data("sst2", tmp_path)
-    with pytest.raises(DataError, match="no piqa/train"):
-        read_paper_data("piqa", tmp_path)
-    with pytest.raises(DataError, match="--data-root or PREDGEN_DATA"):
-        read_paper_data("piqa", None)
     with pytest.raises(DataError, match="Unknown data set"):
         read_paper_data("sst", tmp_path)
-    monkeypatch.setenv("PREDGEN_DATA", str(tmp_path))
-    assert data_root(None) == tmp_path
-    assert data_root("elsewhere") == Path("elsewhere")
 
 
 def test_a_figure_of_a_map_uses_the_run_that_is_there(
@@ -62,6 +56,8 @@ def test_a_figure_of_a_map_uses_the_run_that_is_there(
     long = {"text": "film " * 60, "label": "good"}
     mirror(tmp_path, "films", [long, *rows])
     monkeypatch.setitem(paper_runs.PAPER_DATA, "films", PaperData("films", "{text}", "\nAnswer:", "label"))
+    films = dataclasses.replace(TASKS["sst2"], name="films", columns=("text", "label"))
+    monkeypatch.setitem(TASKS, "films", films)
     from predgen.information import paper_figures
 
     monkeypatch.setitem(paper_figures.PAPER_FIGURES, "fig3", paper_figures.PaperFigure("", "films"))

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 
 from predgen.answers.spaces import FreeNumber, Grid, LabelSet, Space
 from predgen.errors import AnswerError, DataError, nearest
 
+_BLANKS = re.compile(r"\s+")
+_BEFORE_MARK = re.compile(r"\s+([.,;:?!])")
+_NUMBER = re.compile(r"\d[\d.,]*")
 _NAMED = 5  # rows that a message names; the others are counted
 
 
@@ -35,6 +39,38 @@ def duplicates_across(parts: Mapping[str, tuple[Sequence[str], Sequence[int]]]) 
                     f"(row numbers {pairs}{more}); scores on them are optimistic."
                 )
     return lines
+
+
+def overlap(train: Iterable[str], other: Sequence[str], numbers: bool = True) -> int:
+    """How many texts occur among the training texts too; case, blanks and blanks before a mark aside.
+
+    Args:
+        train: Of the training rows.
+        other: Of the rows in question.
+        numbers: Whether texts that differ in their numbers alone count as different.
+    """
+    seen = {_plain(text, numbers) for text in train}
+    return sum(_plain(text, numbers) in seen for text in other)
+
+
+def overlaps(train: Sequence[str], parts: Mapping[str, Sequence[str]]) -> str:
+    """A line that says, even of none, how many questions of each part are training questions too.
+
+    Args:
+        train: The training rows' questions.
+        parts: Part name → its questions.
+    """
+    counts = [
+        f"{overlap(train, texts)} of {len(texts)} {name} rows ({overlap(train, texts, numbers=False)} but for numbers)"
+        for name, texts in parts.items()
+        if texts
+    ]
+    return f"Questions that are training questions too: {', '.join(counts)}."
+
+
+def _plain(text: str, numbers: bool) -> str:
+    text = _BEFORE_MARK.sub(r"\1", _BLANKS.sub(" ", text.casefold().strip()))
+    return text if numbers else _NUMBER.sub("#", text)
 
 
 def strange_targets(space: Space, targets: Sequence[str] | Sequence[float], numbers: Sequence[int], part: str) -> str:

@@ -179,8 +179,8 @@ def _named(read: list[str], target: str, names: dict[str, str]) -> list[str]:
     if bad:
         number, value = bad[0]
         raise DataError(
-            f"{len(bad)} of {len(read)} rows say something in {target!r} that data.label_names does not name, first row "
-            f"{number}: {value!r}.",
+            f"{len(bad)} of {len(read)} rows say in {target!r} what data.label_names does not name, "
+            f"first row {number}: {value!r}.",
             nearest(value, known),
             "Mend the rows, or name it in data.label_names.",
         )

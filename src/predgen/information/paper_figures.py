@@ -53,7 +53,7 @@ class Workshop:
     """Where things come from and go to.
 
     Args:
-        root: A mirror of the paper's data sets, if there is one.
+        root: A folder of the paper's data sets, if one is named.
         runs: Models are kept here, and fitted once.
         out: Pictures and numbers.
         load_run: Loads a run folder.
@@ -103,7 +103,7 @@ def _to_be_had(shop: Workshop) -> list[str]:
         if name in SOURCES or (shop.root is not None and (shop.root / name / "train.jsonl.gz").is_file()):
             found.append(name)
         else:
-            shop.say(f"{name} is left out: no mirror holds {name}/train.jsonl.gz (--data-root, PREDGEN_DATA).")
+            shop.say(f"{name} is left out: no folder of data holds {name}/train.jsonl.gz (--data-root, PREDGEN_DATA).")
     return found
 
 

@@ -1,20 +1,22 @@
-"""The models that the paper's figures are drawn of: its data sets where a mirror has them, tweets where none does."""
+"""The models that the paper's figures are drawn of: its data sets where they are to be had, else tweets."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+
+from pydantic import TypeAdapter
 
 from predgen.config import DataConfig, PromptConfig, RunConfig, SpaceConfig, TrainConfig
 from predgen.data.objects import table_of
+from predgen.data.schema import read_targets
 from predgen.data.sources import SOURCES, read_table
 from predgen.data.table import Table
+from predgen.data.tasks import TASKS
+from predgen.data.tasks.rows import read_task
+from predgen.data.tasks.task import SplitName
 from predgen.errors import DataError, nearest
-
-DATA_ROOT = "PREDGEN_DATA"  # the environment variable that names the mirror
 
 
 @dataclass(frozen=True)
@@ -22,7 +24,7 @@ class PaperData:
     """A data set as the figures read it.
 
     Args:
-        name: Of the data set; in a mirror its folder.
+        name: Of the data set.
         template: Makes the prompt's body of a row.
         cue: Ends the prompt.
         target: The column to predict.
@@ -34,46 +36,29 @@ class PaperData:
     template: str
     cue: str
     target: str
-    labels: Mapping[Any, str] | None = None
+    labels: Mapping[str, str] | None = None
     space: SpaceConfig = field(default_factory=SpaceConfig)
 
 
+def _of_task(name: str) -> PaperData:
+    task = TASKS[name]
+    space = TypeAdapter(SpaceConfig).validate_python(task.space) if task.answers == "regression" else SpaceConfig()
+    return PaperData(task.name, task.template, task.cue, task.target, task.labels or None, space)
+
+
 PAPER_DATA: dict[str, PaperData] = {
-    data.name: data
-    for data in (
-        PaperData("vader-tweets", "Tweet: {text}", "\nSentiment:", "rating"),
-        PaperData("sst2", "Review: {sentence}", "\nSentiment:", "label", {0: "negative", 1: "positive"}),
-        PaperData(
-            "piqa",
-            "Goal: {goal}\nSolution 1: {sol1}\nSolution 2: {sol2}",
-            "\nThe right one is Solution",
-            "label",
-            {0: "1", 1: "2"},
-        ),
-        PaperData(
-            "lcp",
-            "Sentence: {sentence}\nWord: {token}",
-            "\nComplexity:",
-            "complexity",
-            space=SpaceConfig(kind="grid", low=0.0, high=1.0, decimals=2),
-        ),
-    )
+    "vader-tweets": PaperData("vader-tweets", "Tweet: {text}", "\nSentiment:", "rating"),
+    **{name: _of_task(name) for name in ("sst2", "piqa", "lcp")},
 }
 
 
-def data_root(given: str | None) -> Path | None:
-    """The mirror's folder: as given, or as the environment names it; None where neither does."""
-    root = given or os.environ.get(DATA_ROOT)
-    return None if root is None else Path(root).expanduser()
-
-
-def read_paper_data(name: str, root: Path | None, split: str = "train") -> Table:
+def read_paper_data(name: str, root: Path | None, split: SplitName = "train") -> Table:
     """The rows of a data set, its labels as words.
 
     Args:
         name: In `PAPER_DATA`.
-        root: A mirror laid out as ``<root>/<name>/<split>.jsonl.gz``; not needed for a set that `predgen data` lists.
-        split: Of the mirror.
+        root: As `read_task` takes it; not needed for a set that `predgen data` lists.
+        split: Of a task.
 
     Raises:
         DataError: If the set is unknown, or is not to be had.
@@ -82,24 +67,13 @@ def read_paper_data(name: str, root: Path | None, split: str = "train") -> Table
         raise DataError(f"Unknown data set {name!r}:", nearest(name, PAPER_DATA))
     if name in SOURCES:
         return read_table(name)
-    if root is None:
-        raise DataError(
-            f"{name} is read from a mirror, and none is named.",
-            f"Expected a folder with {name}/{split}.jsonl.gz in it.",
-            f"Name it with --data-root or {DATA_ROOT}.",
-        )
-    file = root / name / f"{split}.jsonl.gz"
-    if not file.is_file():
-        raise DataError(f"The mirror {root} has no {name}/{split}.jsonl.gz.", remedy="Name another with --data-root.")
-    table, labels = read_table(file), PAPER_DATA[name].labels
+    table, labels = read_task(TASKS[name], split, root), PAPER_DATA[name].labels
     if labels is None:
-        return replace(table_of(table.good_rows), name=name)
+        return table
     target = PAPER_DATA[name].target
-    unknown = {str(row.get(target)) for row in table.good_rows} - {str(value) for value in labels}
-    if unknown:
-        raise DataError(f"{file} holds {target} {sorted(unknown)[0]!r}.", f"Expected one of {sorted(labels)}.")
-    words = {str(value): label for value, label in labels.items()}
-    return replace(table_of([{**row, target: words[str(row[target])]} for row in table.good_rows]), name=name)
+    words = read_targets(table.good_rows, target, "classification", names=tuple(labels.items()))
+    rows = [{**row, target: word} for row, word in zip(table.good_rows, words, strict=True)]
+    return replace(table_of(rows), name=name)
 
 
 def demo_config(name: str, method: str, out: Path) -> RunConfig:
@@ -124,7 +98,7 @@ def paper_run(name: str, method: str, folder: Path, root: Path | None, say: Call
         name: In `PAPER_DATA`.
         method: predictor, generator or predgen.
         folder: Runs are kept in ``<folder>/<name>-<method>``.
-        root: The mirror.
+        root: As `read_task` takes it.
         say: Takes one line at a time.
 
     Returns:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from predgen.answers.infer import infer_space
 from predgen.answers.spaces import Space
 from predgen.config import DataConfig, FieldConfig, RunConfig
-from predgen.data.checks import duplicates_across, rounded_targets, strange_targets, unseen_labels
+from predgen.data.checks import duplicates_across, overlaps, rounded_targets, strange_targets, unseen_labels
 from predgen.data.objects import RowsInMemory
 from predgen.data.schema import NO, YES, Schema, decide_schema, read_fields, read_solutions, read_weights
 from predgen.data.sources import read_table
@@ -198,6 +198,9 @@ def _look_over(prepared: Prepared, config: RunConfig, say: Say) -> None:
                     say(of_field + line)
     for line in duplicates_across({name: (part.bodies, part.numbers) for name, part in parts.items()}):
         say(line)
+    if prepared.train.solutions is not None:
+        # Word problems go from one collection to the next, so that none is worth saying too.
+        say(overlaps(prepared.train.bodies, {"dev": prepared.dev.bodies, "test": prepared.test.bodies}))
 
 
 def _read_examples(

@@ -6,6 +6,7 @@ All sets are brought to one form: ``question``, and ``answer``, which is a worke
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from predgen.data.table import Row
@@ -26,8 +27,8 @@ _SPACE_REASON = (
 
 
 def read_gsm8k(row: Row) -> Row:
-    """The release's own form is the common one."""
-    return {"question": row["question"], "answer": row["answer"]}
+    """The common form already, but for its calculator's marks (``<<48/2=24>>``), which are taken out."""
+    return {"question": row["question"], "answer": re.sub(r"<<[^<>]*>>", "", row["answer"])}
 
 
 def read_svamp(row: Row) -> Row:
@@ -110,6 +111,7 @@ MATH10K = _arithmetic(
     licence="ODC-By",
     notes=(
         "Training rows of Table 5; its test split is the five test sets together.",
+        "Where its file is not there, the training rows of gsm8k and svamp stand in, and fit says so.",
         "Rows whose answer is no number (multiple choice, from AQuA) are left out, and counted.",
     ),
 )
@@ -145,6 +147,7 @@ GSM8K = _arithmetic(
     },
     {"train": 7473, "test": 1319},
     aliases=("gsm-8k", "grade-school-math"),
+    read=read_gsm8k,
     hub=HubCopy("openai/gsm8k", "main", None, {"train": "train", "test": "test"}, dict),
     leaks=Leaks(test=0),
     licence="MIT",

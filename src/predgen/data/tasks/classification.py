@@ -77,9 +77,9 @@ SST2 = Task(
     leaks=Leaks(validation=0, test=1, within_train=371),
     licence="not stated",
     notes=(
-        "GLUE's training set holds phrases as well as sentences; its hidden test set is not the test split here.",
-        "Validation is reported, as nearly all published figures are. Test is the labelled test set of the Stanford "
-        "treebank, which writes brackets as -lrb- and -rrb-: sst2/test.",
+        "GLUE's training set holds phrases as well as sentences, and so do the dev rows that are taken from it.",
+        "Validation is reported, as nearly all published figures are: GLUE's test labels are hidden. sst2/test is the "
+        "labelled test set of the Stanford treebank, which writes brackets as -lrb- and -rrb-.",
         "Not in the paper's tables; its Fig. 3 and the authors' own small runs use it. Table 3 has no row for it.",
     ),
 )

@@ -14,7 +14,7 @@ from predgen.data.objects import fingerprint_of
 from predgen.data.table import BadRow, Row, Table
 from predgen.data.tasks import find, known
 from predgen.data.tasks.root import DATA_ROOT, data_root
-from predgen.data.tasks.task import SPLIT_NAMES, TRAINED, SplitName, Task
+from predgen.data.tasks.task import SPLIT_NAMES, TRAINED, HubCopy, SplitName, Task
 from predgen.errors import DataError, nearest
 
 _ENDINGS = (".jsonl.gz", ".jsonl", ".json")
@@ -178,18 +178,24 @@ def _from_hub(task: Task, split: SplitName, root: Path | None) -> tuple[str, Ite
             f"{task.source(split)} is not to be had: {looked}, and no copy with its labels is known on the hub.",
             remedy=remedy,
         )
-    from datasets import load_dataset
-
     where = f"the hub's {hub.name}" + (f" ({hub.configuration})" if hub.configuration else "")
     try:
-        loaded = load_dataset(hub.name, hub.configuration, revision=hub.revision, split=hub.splits[split])
+        loaded = load_from_hub(hub, hub.splits[split])
     except (OSError, ValueError, RuntimeError) as problem:  # offline, no such data set, one that needs a script
         first = str(problem).splitlines()[0] if str(problem) else type(problem).__name__
         raise DataError(
-            f"{task.source(split)} is not to be had: {looked}, and {where} gave: {first}", remedy=remedy
+            f"{task.source(split)} is not to be had: {looked}, and {where} gave: {first.rstrip('.')}.", remedy=remedy
         ) from problem
     remark = f"{task.source(split)} is read from {where}" + (f": {hub.remark}." if hub.remark else ".")
     return where, (hub.read(row) for row in loaded), remark
+
+
+def load_from_hub(hub: HubCopy, split: str) -> Iterable[Row]:
+    """One split of a data set on the hub, as the hub has it; downloaded on first use, and kept by `datasets`."""
+    from datasets import load_dataset
+
+    loaded: Iterable[Row] = load_dataset(hub.name, hub.configuration, revision=hub.revision, split=split)
+    return loaded
 
 
 def _read(task: Task, raw: Iterator[Row], where: str) -> tuple[list[Row], int]:

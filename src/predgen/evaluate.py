@@ -104,6 +104,8 @@ def choose_rows(folder: Path, table: Table, split: str) -> tuple[list[int], str]
                 remedy="Leave --split away.",
             )
         return everything, ""
+    if set(mine) == {"test"} and split in ("auto", "all"):
+        return everything, ""  # a run that reports on a part of these rows has learned from none
     if split == "all":
         seen = sum(len(part["rows"]) for name, part in mine.items() if name != "test")
         return everything, f"All rows are scored; the run trained or selected on {seen} of them, so this is optimistic."
@@ -111,11 +113,10 @@ def choose_rows(folder: Path, table: Table, split: str) -> tuple[list[int], str]
     chosen = mine.get(name, {"rows": []})["rows"]
     if not chosen:
         raise DataError(f"The run keeps no {name} rows of {table.name}.", remedy="Choose another --split, or all.")
-    if name == "test" and len(chosen) == len(everything):
-        return chosen, ""
     warning = "" if name == "test" else " The run has learned from them, so this is optimistic."
+    how = "fitted" if "train" in mine else "selected"
     return chosen, (
-        f"This run was fitted on {table.name}: its {len(chosen)} {name} rows of {len(everything)} are scored "
+        f"This run was {how} on {table.name}: its {len(chosen)} {name} rows of {len(everything)} are scored "
         f"(--split all takes every row).{warning}"
     )
 

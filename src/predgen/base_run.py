@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from predgen.data.objects import RowsInMemory, table_of
+from predgen.data.options import body_of
 from predgen.data.schema import TargetField
 from predgen.data.table import BadRow
-from predgen.data.templates import render, template_fields
+from predgen.data.templates import template_fields
 from predgen.decoding.options import PredictOptions
 from predgen.errors import DataError
 from predgen.evaluation import Evaluation, RecordEvaluation, Targets
@@ -45,6 +46,11 @@ class BaseRun(ABC):
     @abstractmethod
     def targets(self) -> tuple[TargetField, ...]:
         """What it predicts, and how the truth is read from rows; one for each answer."""
+
+    @property
+    def option_columns(self) -> tuple[str, ...]:
+        """The columns that hold each row's own options, where it is answered by one of them."""
+        return ()
 
     @property
     @abstractmethod
@@ -131,7 +137,7 @@ class BaseRun(ABC):
                     remedy="Give a mapping of these columns.",
                 )
             row = {fields[0]: row}
-        return render(self.template, row)
+        return body_of(self.template, row, self.option_columns)
 
     def predict(
         self,

@@ -71,6 +71,8 @@ class DataConfig:
     target: str | tuple[str, ...] | None = None
     # what the target column says → the label that is written, e.g. {0: negative, 1: positive}
     label_names: LabelNames | None = None
+    # the columns with a row's own options, or one that holds a list of them; read where space.style asks for them
+    options: str | tuple[str, ...] | None = None
     separator: str | None = None  # multi-label: what stands between the labels of a text; lists need none
     dev: str | None = None  # rows to select the checkpoint and decision on; else a part of `source`
     eval: str | None = None  # rows to report on, never to select on; else a part of `source`
@@ -101,6 +103,9 @@ class SpaceConfig:
 
     labels: tuple[str, ...] | None = None  # classification: the labels, in order
     ordered: bool = False  # classification: their order means something, as that of grades does
+    # what is written in the place of a label: itself, or (generator only) the row's own option: by its probability
+    # ("texts"), or by its log-probability a token ("continuations")
+    style: Literal["labels", "texts", "continuations"] = "labels"
     # regression: "grid" lists every number, and gives each its probability; "free" writes any number, digit by digit,
     # where there are too many; auto: a grid where it fits, free where it does not and for worked solutions
     kind: Literal["auto", "grid", "free"] = "auto"

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from predgen.answers.fields import build_fields
-from predgen.answers.spaces import Space, space_from_json
+from predgen.answers.fields import FieldTables, build_fields
+from predgen.answers.option_table import OptionTable
+from predgen.answers.spaces import LabelSet, Space, space_from_json
 from predgen.config import config_from_dict
 from predgen.data.prompts import PromptEncoder, frame_of
 from predgen.decoding.calibrate import Calibration
@@ -137,9 +138,14 @@ def _put_together(folder: Path, records: list[RunRecord], names: list[str] | Non
         prompt = config.prompt
         frame = frame_of(tokenizer, prompt.cue, prompt.chat)
         vocabulary = Writer(base.model).vocabulary_size
-        tables, cues = build_fields(
-            names, spaces, tokenizer, frame.behind, vocabulary, [()] * len(spaces), config.search
-        )
+        if config.space.style == "labels":
+            tables, cues = build_fields(
+                names, spaces, tokenizer, frame.behind, vocabulary, [()] * len(spaces), config.search
+            )
+        else:
+            assert isinstance(spaces[0], LabelSet)
+            ends = OptionTable([], int(tokenizer.eos_token_id), len(spaces[0].labels))
+            tables, cues = FieldTables((ends,), ([],))
         settings = [
             Setting(
                 config.of_field(each.target) if names else config,

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from predgen.answers.spaces import LabelSet, Numbers
 from predgen.data.batches import pad_prompts
 from predgen.data.prompts import EncodedRows
+from predgen.decoding.continuations import OptionBatch, pad_options
 from predgen.decoding.decide import (
     ClassDecision,
     Floats,
@@ -157,8 +158,9 @@ def score_answers(
     batch_size: int,
     progress: Callable[[int], None] = lambda rows: None,
     batch_tokens: int = BATCH_TOKENS,
+    options: Sequence[Sequence[Sequence[int]]] | None = None,
 ) -> list[Scores]:
-    """Scores prompts, and only prompts: there is no argument through which an answer could come in.
+    """Scores prompts, and only prompts: there is no argument through which the right answer could come in.
 
     Args:
         method: One of the three methods.
@@ -167,6 +169,8 @@ def score_answers(
         progress: Called with the number of prompts done after each pass.
         batch_tokens: Most tokens a pass, padding counted; a longer prompt goes alone. Where memory runs out even so,
             passes are halved until it does not.
+        options: Of each prompt the tokens of its own options, where rows have such; only a method made for them takes
+            them.
 
     Returns:
         Scores of all N rows, in the order given, on the CPU; one for each answer that is given to a prompt. What all
@@ -187,8 +191,12 @@ def score_answers(
         chosen = chosen[: _fitting([len(prompts[row]) for row in chosen], batch_tokens)]
         batch = pad_prompts([prompts[row][shared:] for row in chosen])
         ids, mask = batch.prompt_ids.to(device), batch.prompt_mask.to(device)
+        given: tuple[Any, ...] = (ids, mask) if head is None else (ids, mask, head)
+        if options is not None:
+            own = pad_options([options[row] for row in chosen], cast(Any, method).table.answers)
+            given = (ids, mask, head, OptionBatch(own.ids.to(device), own.mask.to(device)))
         try:
-            answers = cast(Method[Any], method).answers(*((ids, mask) if head is None else (ids, mask, head)))
+            answers = cast(Method[Any], method).answers(*given)
         except RuntimeError as problem:
             if len(chosen) == 1 or not out_of_memory(problem):
                 raise
@@ -236,7 +244,7 @@ def score_answer_rows(
         Scores of N rows. Of a row with windows, posterior and class probabilities are averaged, values too, and the
         greedy answer is the likeliest of the mean. One for each answer that is given to a prompt.
     """
-    answers = score_answers(method, encoded.prompts, batch_size, progress, batch_tokens)
+    answers = score_answers(method, encoded.prompts, batch_size, progress, batch_tokens, encoded.options)
     if len(encoded.rows) == len(encoded.cut):
         return answers
     return [_mean_of_windows(scores, encoded) for scores in answers]

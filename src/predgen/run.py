@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from predgen.answers.spaces import FreeNumber, LabelSet, Space
 from predgen.base_run import DEFAULTS, BaseRun, MetricOf, Progress, Row, silent
 from predgen.data.prompts import PromptEncoder
-from predgen.data.schema import TargetField
+from predgen.data.schema import TargetField, option_columns
 from predgen.data.tokens import decode
 from predgen.decoding.calibrate import Calibration
 from predgen.decoding.close import close_calls
@@ -107,6 +107,12 @@ class Run(BaseRun):
     def template(self) -> str:
         """How a row becomes the prompt's body."""
         return self.record.template
+
+    @property
+    def option_columns(self) -> tuple[str, ...]:
+        """As `BaseRun.option_columns`."""
+        config = self.record.config
+        return option_columns(config["data"].get("options"), config["space"].get("style", "labels"))
 
     @property
     def targets(self) -> tuple[TargetField, ...]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from predgen.answers.free_number import FreeNumber
 from predgen.answers.free_table import FreeTable
 from predgen.answers.grammar import FreeAnswer, build_grammar
+from predgen.answers.option_table import OptionTable
 from predgen.answers.spaces import LabelSet, Space
 from predgen.answers.tables import AnswerTable
 from predgen.answers.trie import build_trie
@@ -16,7 +17,7 @@ from predgen.config import SearchConfig
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-Table = AnswerTable | FreeTable
+Table = AnswerTable | FreeTable | OptionTable
 DEFAULT_SEARCH = SearchConfig()
 
 

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from predgen.answers.build import DEFAULT_SEARCH, Table, build_table
 from predgen.answers.grammar import FreeAnswer
 from predgen.answers.spaces import Space
-from predgen.answers.trie import answer_separator
 from predgen.config import SearchConfig
-from predgen.data.tokens import ids_behind
+from predgen.data.tokens import answer_separator, ids_behind
 from predgen.errors import AnswerError
 
 if TYPE_CHECKING:

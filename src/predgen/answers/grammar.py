@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from predgen.answers.free_number import FreeNumber
 from predgen.answers.places import place_weights
-from predgen.answers.trie import answer_separator, token_weights
-from predgen.data.tokens import decode, encode, ids_behind
+from predgen.answers.trie import token_weights
+from predgen.data.tokens import answer_separator, decode, encode, ids_behind
 from predgen.errors import AnswerError
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from predgen.answers.spaces import AnswerSpace
-from predgen.data.tokens import decode, encode, many_behind
+from predgen.data.tokens import answer_separator, decode, encode, many_behind
 from predgen.errors import AnswerError
 
 if TYPE_CHECKING:
@@ -211,11 +211,6 @@ def _refuse_alike(leaf: Integers, space: AnswerSpace) -> None:
             f"The tokenizer writes the answers {one!r} and {other!r} with the same tokens.",
             remedy="Rename one of them.",
         )
-
-
-def answer_separator(cue: str) -> str:
-    """One space, unless the cue already ends in white space: then nothing."""
-    return "" if cue[-1:].isspace() else " "
 
 
 def token_weights(

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from predgen.config import LongText, Switch
-from predgen.data.tokens import encode, ids_behind
+from predgen.data.options import Question
+from predgen.data.tokens import answer_separator, encode, ids_behind, many_behind
 from predgen.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ class EncodedRows(NamedTuple):
     prompts: list[list[int]]
     rows: list[int]  # which row each prompt belongs to, ascending
     cut: list[int]  # of each row, how many tokens were left out
+    options: list[list[list[int]]] | None = None  # of each prompt its options' tokens, where rows have their own
 
 
 class Frame(NamedTuple):
@@ -130,7 +132,13 @@ class PromptEncoder:
             prompts=[part.ids for parts in each for part in parts],
             rows=[row for row, parts in enumerate(each) for _ in parts],
             cut=[parts[0].cut for parts in each],
+            options=[self.options(body.options) for body in bodies if isinstance(body, Question)] or None,
         )
+
+    def options(self, texts: Sequence[str]) -> list[list[int]]:
+        """The tokens of options as they stand directly behind a prompt."""
+        behind = self._frame.behind
+        return many_behind(self._tokenizer, behind, [answer_separator(behind) + text for text in texts])
 
     def _kept(self, ids: list[int]) -> list[list[int]]:
         if len(ids) <= self._room:

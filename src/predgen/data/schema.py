@@ -53,6 +53,7 @@ class Schema:
         fields: What to predict; one, or the record's fields, or the labels.
         reasons: One line a decision, to be shown.
         weight: The column that says what each row counts in training, if one does.
+        options: The columns that hold each row's own options, where it is answered by one of them.
     """
 
     template: str
@@ -60,6 +61,7 @@ class Schema:
     fields: tuple[TargetField, ...]
     reasons: tuple[str, ...]
     weight: str | None = None
+    options: tuple[str, ...] = ()
 
 
 def decide_schema(table: Table, config: RunConfig) -> Schema:
@@ -88,7 +90,25 @@ def decide_schema(table: Table, config: RunConfig) -> Schema:
         _known(table, data.weight, "--weight")
         if data.weight in (*targets, *columns):
             raise DataError(f"The weight {data.weight!r} is also the target, or part of the text.")
-    return Schema(template, kind, fields, (text_reason, target_reason, *task_reasons), data.weight)
+    options = option_columns(data.options, config.space.style)
+    for name in options:
+        _known(table, name, "data.options")
+    return Schema(template, kind, fields, (text_reason, target_reason, *task_reasons), data.weight, options)
+
+
+def option_columns(named: str | Sequence[str] | None, style: str) -> tuple[str, ...]:
+    """The columns whose options rows are answered by; none where they are answered by labels.
+
+    Raises:
+        DataError: If options are to be answered by, and no column is named.
+    """
+    if style == "labels":
+        return ()
+    if not named:
+        raise DataError(
+            f"space.style={style} needs each row's own options.", remedy="Name their columns with data.options."
+        )
+    return (named,) if isinstance(named, str) else tuple(named)
 
 
 def read_fields(rows: Sequence[Mapping[str, Any]], fields: Sequence[TargetField]) -> list[list[str] | list[float]]:

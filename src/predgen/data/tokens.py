@@ -78,6 +78,11 @@ def many_behind(
     return found
 
 
+def answer_separator(cue: str) -> str:
+    """One space, unless the cue already ends in white space: then nothing."""
+    return "" if cue[-1:].isspace() else " "
+
+
 def _encode_all(tokenizer: PreTrainedTokenizerBase, texts: list[str], special: bool) -> list[list[int]]:
     if not tokenizer.is_fast or len(texts) == 1:
         return [encode(tokenizer, text, special) for text in texts]

@@ -48,6 +48,7 @@ def decode(writer: Writer, prefix: Prefix, table: Table, normalise: Normalise) -
         written[:, : walked.ids.shape[1]] = walked.ids.masked_fill(~walked.mask, -1)
         number = table.numbers(walked.ids, read)
         return Decoded(Scores.nothing()._replace(number=number, written=written), walked.ids, walked.mask, read)
+    assert isinstance(table, AnswerTable)  # rows with options of their own are scored by `score_options`
     if table.exact:
         return as_decoded(score_trie(writer, prefix, table, normalise), table)
     scores = Scores.nothing()._replace(**search_trie(writer, prefix, table, normalise)._asdict())

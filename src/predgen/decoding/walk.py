@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from predgen.answers.build import Table
+from predgen.answers.option_table import OptionTable
 from predgen.model.writer import Prefix, Writer
 
 LOOK_EVERY = 16  # tokens after which it is asked whether any row still writes
@@ -53,6 +54,7 @@ def walk(
         coins: (B, T) bool, true where the model's own token is taken; goes with `gold`.
         noise: To draw own tokens; None: the likeliest.
     """
+    assert not isinstance(table, OptionTable)  # rows with options of their own are scored, and never written
     rows = prefix.mask.shape[0]
     node = torch.zeros(rows, dtype=torch.long, device=prefix.mask.device)
     nodes, tokens, content = [node], list[Tensor](), list[Tensor]()

@@ -46,6 +46,19 @@ def check_explainable(run: Run) -> None:
         )
 
 
+def check_shared(run: Run) -> None:
+    """Refuses a run that answers with each row's own options.
+
+    Raises:
+        ConfigError: States and probabilities are read of answers that all rows share.
+    """
+    if run.option_columns:
+        raise ConfigError(
+            f"This run answers with each row's own options (space.style={run.record.config['space']['style']}).",
+            "States and probabilities are read here of answers that all rows share.",
+        )
+
+
 def said_under(run: Run, ids: Sequence[int], masks: Tensor) -> Said:
     """The answers to a prompt seen through masks; what is masked is as if it had never been there.
 

@@ -18,6 +18,7 @@ from predgen.data.splits import sample_rows
 from predgen.data.table import Table
 from predgen.errors import ConfigError, DataError
 from predgen.evaluate import check_targets
+from predgen.information.answers import check_shared
 from predgen.information.estimate import (
     FEWEST_ROWS,
     Estimate,
@@ -186,6 +187,7 @@ def measure(
     notes, jobs, target, asked = [note], list[_Job](), None, None
     for folder in folders:
         run = load_run(folder)
+        check_shared(run)
         if settings.kind is not None:
             check_kind(run, settings.kind)
         check_targets(run.targets, table)

@@ -26,7 +26,7 @@ from predgen.data.prompts import frame_of
 from predgen.data.tokens import decode as spell
 from predgen.decoding.decode import decode
 from predgen.errors import DataError
-from predgen.information.answers import Said, check_explainable, said_without
+from predgen.information.answers import Said, check_explainable, check_shared, said_without
 from predgen.information.words import Word, words_of
 from predgen.run import Run
 from predgen.streaming import Row
@@ -109,6 +109,7 @@ def prompt_of(run: Run, row: Row) -> Prompted:
     Raises:
         DataError: If the row cannot be read, or holds fewer than two words.
     """
+    check_shared(run)
     body = run.body(row)
     encoded = run.encoder(body)
     prompt = run.record.config["prompt"]

@@ -10,8 +10,9 @@ import torch
 from torch import nn
 
 from predgen.answers.build import Table
-from predgen.answers.free_table import FreeTable
+from predgen.answers.option_table import OptionTable
 from predgen.answers.spaces import FreeNumber, Grid, Space
+from predgen.answers.tables import AnswerTable
 from predgen.config import AnswerKind, DirectorKind, RunConfig, Scoring, Task
 from predgen.decoding.fields import one_tree
 from predgen.errors import ConfigError, nearest
@@ -28,6 +29,7 @@ from predgen.model.director import (
 from predgen.model.half import train_by_parts
 from predgen.model.losses import joint_loss
 from predgen.model.method import Method, WritingMethod
+from predgen.model.options import OptionGenerator
 from predgen.model.pooling import build_pool
 from predgen.model.predgen import PredGen, Sampling
 from predgen.model.record import RecordMethod
@@ -142,6 +144,37 @@ def check_answers(config: RunConfig, kind: AnswerKind) -> None:
             raise ConfigError(f"{name}={value} does not go with several answers to a row.", why, f"Leave {name} out.")
 
 
+def check_options(config: RunConfig, kind: AnswerKind, task: Task) -> None:
+    """Refuses what does not go with options of each row's own.
+
+    Raises:
+        ConfigError: The message says what and why.
+    """
+    style = config.space.style
+    if style == "labels":
+        return
+    for name, value, fits, why in (
+        (
+            "task",
+            task if kind == "single" else kind,
+            kind == "single" and task == "classification",
+            "Labels name them.",
+        ),
+        ("method", config.method, config.method == "generator", "A director or head knows labels, not what they say."),
+        ("prompt.long", config.prompt.long, config.prompt.long != "windows", "Windows share one list of answers."),
+        (
+            "writer.normalise",
+            config.writer.normalise,
+            config.writer.normalise != "space",
+            "Rows share no list of tokens.",
+        ),
+    ):
+        if not fits:
+            raise ConfigError(
+                f"{name}={value} does not go with space.style={style}.", why, f"Choose another {name}, or style=labels."
+            )
+
+
 def director_kind(config: RunConfig, task: Task, space: Space) -> DirectorKind:
     """The director that the settings mean: the default, and the released profile's, follow the task.
 
@@ -189,7 +222,7 @@ def check_search(config: RunConfig, task: Task, space: Space, table: Table) -> N
     Raises:
         ConfigError: The message says what else there is.
     """
-    if isinstance(table, FreeTable) or table.exact or config.method == "predictor":
+    if not isinstance(table, AnswerTable) or table.exact or config.method == "predictor":
         return
     asked = {"prompt.long": config.prompt.long == "windows" and task == "regression"}
     if config.method == "predgen":
@@ -209,6 +242,9 @@ def _predictor(writer: Writer, table: Table, setting: Setting) -> Method[Any]:
 
 
 def _generator(writer: Writer, table: Table, setting: Setting) -> Method[Any]:
+    if isinstance(table, OptionTable):
+        per_token = setting.config.space.style == "continuations"
+        return OptionGenerator(writer, table, _writer_loss(setting.config), per_token)
     return Generator(writer, table, _writer_loss(setting.config))
 
 

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from predgen.answers.build import Table
+from predgen.answers.option_table import OptionTable
 from predgen.config import OwnTokens, SamplingMode
 from predgen.decoding.walk import LOOK_EVERY, any_running, walk
 from predgen.model.sampling import GumbelNoise
@@ -172,6 +173,7 @@ def parallel_history(
         coins: (B, L + 1) bool, true where the model's own token is taken.
         noise: To draw own tokens; None: the likeliest.
     """
+    assert not isinstance(table, OptionTable)  # the generator's alone, which is shown gold
     gold = gold_history(table, answer_index)
     width = gold.ids.shape[1]
     logits = writer.extend(prefix, gold.ids, gold.mask).logits[:, :width]

@@ -7,14 +7,18 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from predgen.answers.build import Table
-from predgen.answers.fields import build_fields
+from predgen.answers.fields import FieldTables, build_fields
 from predgen.answers.grammar import FreeAnswer, longest_solution
-from predgen.answers.spaces import FreeNumber, Grid, NumberGrid, Space
+from predgen.answers.option_table import OptionTable
+from predgen.answers.spaces import FreeNumber, Grid, LabelSet, NumberGrid, Space
 from predgen.answers.tables import AnswerTable
 from predgen.answers.trie import build_trie
 from predgen.config import LongText, RunConfig, Scoring, Task
+from predgen.data.options import Question
 from predgen.data.prompts import EncodedRows, PromptEncoder, frame_of
+from predgen.data.tokens import answer_separator, many_behind
 from predgen.decoding.check import choose_scoring, windows_branch
+from predgen.errors import AnswerError
 from predgen.model.bases import Base, load_base
 from predgen.model.build import EXPECTED_OVER, check_search, director_kind
 from predgen.model.writer import Writer, context_length
@@ -68,7 +72,7 @@ def set_up_bench(config: RunConfig, prepared: Prepared, say: Say, trust_remote_c
     if frame.behind != prompt.cue:
         say("Prompts go through the model's chat template. (prompt.chat)")
     spaces = (_with_solutions(prepared, base.tokenizer, frame.behind), *prepared.spaces[1:])
-    tables, cues = build_fields(
+    tables, cues = _with_options(prepared, base.tokenizer, frame.behind) or build_fields(
         [field.name for field in prepared.schema.fields] if prepared.schema.kind != "single" else None,
         spaces,
         base.tokenizer,
@@ -82,6 +86,7 @@ def set_up_bench(config: RunConfig, prepared: Prepared, say: Say, trust_remote_c
         check_search(own, field.task, space, table)
         _say_how_answers_are_found(own, field.task, space, table, say)
     longest = max(table.depth + len(cue) for table, cue in zip(tables, cues, strict=True))
+    longest = max(longest, _longest_option(prepared, base.tokenizer, frame.behind))
     depth = max(table.depth for table in tables)
     if config.method == "predgen" and config.sampling.mode != "parallel" and depth > _LONG_ANSWER:
         say(
@@ -126,6 +131,30 @@ def load_base_for(config: RunConfig, say: Say, trust_remote_code: bool) -> Base:
     precision = "fp32" if peft.whole else config.train.precision
     four_bit = config.peft.qlora if peft.quantised else None
     return load_base(config.model.name, config.model.revision, trust_remote_code, say, precision, four_bit)
+
+
+def _with_options(prepared: Prepared, tokenizer: PreTrainedTokenizerBase, behind: str) -> FieldTables | None:
+    """The training rows' gold options, where rows have options of their own; else None."""
+    if not prepared.schema.options:
+        return None
+    if tokenizer.eos_token_id is None:
+        raise AnswerError("The tokenizer has no end-of-sequence token.", "Answers need one to end with.")
+    space, train = prepared.spaces[0], prepared.train
+    assert isinstance(space, LabelSet)
+    gold = [
+        body.options[space.index(target)]
+        for body, target in zip(train.bodies, train.targets[0], strict=True)
+        if isinstance(body, Question)
+    ]
+    ids = many_behind(tokenizer, behind, [answer_separator(behind) + text for text in gold])
+    return FieldTables((OptionTable(ids, int(tokenizer.eos_token_id), len(space.labels)),), ([],))
+
+
+def _longest_option(prepared: Prepared, tokenizer: PreTrainedTokenizerBase, behind: str) -> int:
+    """Tokens of the longest option of any row; 0 where rows have none of their own."""
+    bodies = [*prepared.train.bodies, *prepared.dev.bodies, *prepared.test.bodies]
+    texts = {option for body in bodies if isinstance(body, Question) for option in body.options}
+    return max(map(len, many_behind(tokenizer, behind, [answer_separator(behind) + text for text in texts])), default=0)
 
 
 def _with_solutions(prepared: Prepared, tokenizer: PreTrainedTokenizerBase, behind: str) -> Space:

@@ -34,6 +34,7 @@ from predgen.model.build import (
     check_answers,
     check_director,
     check_names,
+    check_options,
     director_kind,
 )
 from predgen.model.method import Method
@@ -145,6 +146,7 @@ def fit(
     for each, field, space in zip(configs, schema.fields, prepared.spaces, strict=True):
         check_director(each, field.task, space)
     check_answers(config, schema.kind)
+    check_options(config, schema.kind, schema.fields[0].task)
     check_calibration(config.train.calibrate, len(prepared.dev))
     folder = Path(config.out or f"runs/{Path(prepared.train.source).stem}-{config.method}")
     config = _resolved(config, prepared, metric, folder)
@@ -256,11 +258,12 @@ def fit(
 
 
 def _estimate(method: nn.Module, rows: Sequence[TrainingRow], bench: Bench, config: RunConfig) -> Estimate:
-    dev, size = bench.prompts["dev"].prompts, config.train.eval_batch_size
+    encoded, size = bench.prompts["dev"], config.train.eval_batch_size
+    dev, options = encoded.prompts, encoded.options
 
     def score_some_dev() -> float:
         started = time.perf_counter()
-        score_answers(method, dev[:size], size)
+        score_answers(method, dev[:size], size, options=None if options is None else options[:size])
         return (time.perf_counter() - started) * len(dev) / len(dev[:size])
 
     return estimate(method, rows, config.train, score_some_dev)
@@ -305,13 +308,14 @@ def _training_rows(config: RunConfig, prepared: Prepared, encoded: EncodedRows) 
     rows = []
     for number, (ids, row) in enumerate(zip(encoded.prompts, encoded.rows, strict=True)):
         # What cannot be listed is known by the row whose answer it is.
+        own = bool(prepared.schema.options)
         answers = tuple(
-            row if isinstance(space, FreeNumber) else space.index(targets[row])
+            row if own or isinstance(space, FreeNumber) else space.index(targets[row])
             for space, targets in zip(prepared.spaces, columns, strict=True)
         )
         values = tuple(
-            float(answer) if isinstance(space, LabelSet) else float(targets[row])
-            for answer, space, targets in zip(answers, prepared.spaces, columns, strict=True)
+            float(space.index(targets[row])) if isinstance(space, LabelSet) else float(targets[row])
+            for space, targets in zip(prepared.spaces, columns, strict=True)
         )
         weight = weights[row] / windows[row] * scale
         several = prepared.schema.kind != "single"

@@ -10,12 +10,12 @@ from predgen.answers.spaces import Space
 from predgen.config import DataConfig, FieldConfig, RunConfig
 from predgen.data.checks import duplicates_across, overlaps, rounded_targets, strange_targets, unseen_labels
 from predgen.data.objects import RowsInMemory
+from predgen.data.options import Question, body_of
 from predgen.data.schema import NO, YES, Schema, decide_schema, read_fields, read_solutions, read_weights
 from predgen.data.sources import read_table
 from predgen.data.splits import sample_rows, split_rows
-from predgen.data.templates import render
 from predgen.decoding.slots import YES_OR_NO
-from predgen.errors import ConfigError
+from predgen.errors import ConfigError, DataError
 from predgen.evaluation import Targets
 
 Say = Callable[[str], None]
@@ -123,7 +123,7 @@ def prepare(config: RunConfig, say: Say, given: GivenRows | None = None) -> Prep
 
     def part(chosen: Sequence[int]) -> Examples:
         return Examples(
-            bodies=[render(schema.template, rows[position], kept[position]) for position in chosen],
+            bodies=[body_of(schema.template, rows[position], schema.options, kept[position]) for position in chosen],
             targets=tuple(_chosen(column, chosen) for column in targets),
             numbers=[kept[position] for position in chosen],
             source=table.name,
@@ -196,11 +196,23 @@ def _look_over(prepared: Prepared, config: RunConfig, say: Say) -> None:
                 trained, other = ([str(target) for target in each.targets[number]] for each in (prepared.train, part))
                 if line := unseen_labels(trained, other, name):
                     say(of_field + line)
+    for name, part in parts.items():
+        _refuse_unanswerable(prepared.spaces[0], part, name)
     for line in duplicates_across({name: (part.bodies, part.numbers) for name, part in parts.items()}):
         say(line)
     if prepared.train.solutions is not None:
         # Word problems go from one collection to the next, so that none is worth saying too.
         say(overlaps(prepared.train.bodies, {"dev": prepared.dev.bodies, "test": prepared.test.bodies}))
+
+
+def _refuse_unanswerable(space: Space, part: Examples, name: str) -> None:
+    """Rows with options of their own must have one in the place of their label."""
+    for body, target, number in zip(part.bodies, part.targets[0], part.numbers, strict=True):
+        if isinstance(body, Question) and space.index(target) >= len(body.options):  # type: ignore[union-attr]
+            raise DataError(
+                f"Row {number} of the {name} rows is answered {target!r}, and has {len(body.options)} options.",
+                "Labels stand for options in their order (space.labels, data.options).",
+            )
 
 
 def _read_examples(
@@ -212,7 +224,9 @@ def _read_examples(
     numbers = sample_rows(len(table.good_rows), max_rows, data.split_seed)
     rows = [table.good_rows[number] for number in numbers]
     return Examples(
-        bodies=[render(schema.template, row, number) for number, row in zip(numbers, rows, strict=True)],
+        bodies=[
+            body_of(schema.template, row, schema.options, number) for number, row in zip(numbers, rows, strict=True)
+        ],
         targets=tuple(read_fields(rows, schema.fields)),
         numbers=numbers,
         source=table.name,

@@ -64,7 +64,8 @@ def test_the_list_has_a_line_a_task(tmp_path: Path) -> None:
 def test_a_card_shows_the_prompt_and_the_answer_of_the_sample() -> None:
     shown = card(TASKS["obqa"], None)
     assert "    Question: A plant turns towards\n    A. the light\n    B. a stone" in shown
-    assert shown.endswith("    Answer: A")
+    assert "    D. music\n    Answer: A\n" in shown
+    assert shown.endswith("    Question: A plant turns towards\n    Answer: the light")
     assert card(TASKS["boolq"], None).endswith("Question: is the old mill open in winter?\n    Answer: no")
 
 

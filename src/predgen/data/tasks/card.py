@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from predgen.data.options import Question, body_of
+from predgen.data.table import Row
 from predgen.data.tasks import TASKS
 from predgen.data.tasks.rows import count_rows
 from predgen.data.tasks.task import Leaks, Preset, SplitName, Task
@@ -44,7 +46,7 @@ def card(task: Task, root: Path | None) -> str:
         f"dev          {dev}",
         f"columns      {', '.join(task.columns)}; target {task.target}",
         f"answers      {answers_of(task)}: {task.space_reason}",
-        *([f"options      {task.style}"] if task.style else []),
+        *([f"options      {task.style} (space.style)"] if task.style else []),
         *(
             [f"written as   {', '.join(f'{says} → {label}' for says, label in task.labels.items())}"]
             * bool(task.labels)
@@ -61,8 +63,20 @@ def card(task: Task, root: Path | None) -> str:
         "A prompt (of a row written for this project), and its answer:",
         "",
         *(f"    {line}" for line in f"{prompt} {task.labels.get(said, said)}".splitlines()),
+        *_opened(task, row, said),
     ]
     return "\n".join(lines)
+
+
+def _opened(task: Task, row: Row, said: str) -> list[str]:
+    """The prompt behind which options are scored as continuations, with the gold one."""
+    if not task.options:
+        return []
+    question = body_of(task.open_template, row, task.options)
+    assert isinstance(question, Question)
+    gold = question.options[task.space["labels"].index(task.labels[said])]
+    text = f"{question}{task.open_cue} {gold}"
+    return ["", "With space.style=continuations:", "", *(f"    {line}" for line in text.splitlines())]
 
 
 def answers_of(task: Task) -> str:

@@ -31,7 +31,8 @@ def task_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
         return {}
     assert isinstance(data, Mapping)
     task, split = named
-    under = task.settings()
+    space = settings.get("space")
+    under = task.settings(str(space.get("style", "labels")) if isinstance(space, Mapping) else "labels")
     del under["data"]["source"]  # as the user writes it
     if split != TRAINED:
         # Rows that are trained on now must not be reported too.
@@ -42,5 +43,6 @@ def task_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     another = data.get("target") not in (None, task.target)
     if another or settings.get("task", "auto") not in ("auto", task.answers):
         under["data"].pop("label_names", None)
+        under["data"].pop("options", None)
         return {"data": under["data"]}
     return under

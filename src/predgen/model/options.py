@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from predgen.answers.option_table import OptionTable
@@ -30,6 +31,7 @@ class OptionGenerator(Generator):
         super().__init__(writer, table, writer_loss)
         self.per_token = per_token
 
+    @torch.no_grad()
     def answers(
         self,
         prompt_ids: Tensor,

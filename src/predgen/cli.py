@@ -190,13 +190,17 @@ def predict(
     trust_remote_code: TrustRemoteCode = False,
 ) -> None:
     """Predict every row of a table, however long, in constant memory."""
+    from predgen.data.schema import option_columns
     from predgen.data.stream import stream_rows
     from predgen.data.templates import template_fields
     from predgen.progress import counting
     from predgen.training.run_folder import RECORD, read_checked
 
     target = writable(out_file)
-    fields = template_fields(read_checked(Path(run))["template"])
+    record = read_checked(Path(run))
+    style = record["config"]["space"].get("style", "labels")  # older runs know of one
+    options = option_columns(record["config"]["data"].get("options"), style)
+    fields = [*template_fields(record["template"]), *options]
     rows = stream_rows(data, data_root)
     first = list(itertools.islice(rows, 1000))
     if not first:

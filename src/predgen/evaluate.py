@@ -76,7 +76,7 @@ def read_scored(source: str, split: str, root: str | Path | None = None) -> Tabl
     Raises:
         DataError: As `read_table` says.
     """
-    named = None if Path(source).expanduser().exists() else task_source(source)
+    named = task_source(source)
     if named is None or "/" in source or split not in ("auto", "test"):
         return read_table(source, root=root)
     task, _ = named

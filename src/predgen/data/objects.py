@@ -50,6 +50,11 @@ def fingerprint_of(rows: Iterable[Any]) -> str:
     return digest.hexdigest()
 
 
+def is_saved_dataset(folder: Path) -> bool:
+    """Whether ``Dataset.save_to_disk`` wrote a folder."""
+    return any((folder / name).is_file() for name in ("state.json", "dataset_dict.json"))
+
+
 def read_saved_dataset(folder: Path) -> Table:
     """A folder that ``Dataset.save_to_disk`` wrote.
 

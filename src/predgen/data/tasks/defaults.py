@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from predgen.data.tasks.rows import task_source
@@ -24,9 +23,7 @@ def task_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     """
     data = settings.get("data")
     source = data.get("source") if isinstance(data, Mapping) else None
-    if not isinstance(source, str) or Path(source).expanduser().is_file():
-        return {}
-    named = task_source(source)
+    named = task_source(source) if isinstance(source, str) else None
     if named is None:
         return {}
     assert isinstance(data, Mapping)

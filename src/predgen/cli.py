@@ -199,8 +199,8 @@ def predict(
     target = writable(out_file)
     record = read_checked(Path(run))
     style = record["config"]["space"].get("style", "labels")  # older runs know of one
-    options = option_columns(record["config"]["data"].get("options"), style)
-    fields = [*template_fields(record["template"]), *options]
+    own = option_columns(record["config"]["data"].get("options"), style)
+    fields = [*template_fields(record["template"]), *own]
     rows = stream_rows(data, data_root)
     first = list(itertools.islice(rows, 1000))
     if not first:

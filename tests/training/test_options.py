@@ -6,8 +6,10 @@ import json
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 import predgen
+from predgen.cli import app
 from predgen.config import load_config
 from predgen.errors import ConfigError, DataError, ModelError
 from predgen.evaluate import evaluate_source
@@ -82,6 +84,13 @@ def test_a_loaded_run_predicts_labels_of_new_options(fitted: Fitted) -> None:
     alone, *_ = run.predict(new[1:2])
     assert isinstance(alone, LabelPrediction)
     assert alone.probabilities == pytest.approx(second.probabilities, abs=1e-5)
+
+
+def test_a_table_without_options_is_refused_before_anything_is_loaded(fitted: Fitted, tmp_path: Path) -> None:
+    (tmp_path / "new.jsonl").write_text(json.dumps({"question": "What can one eat?"}))
+    arguments = ["predict", str(fitted.folder), str(tmp_path / "new.jsonl"), "--out", str(tmp_path / "p.jsonl")]
+    problem = CliRunner().invoke(app, arguments).exception
+    assert isinstance(problem, DataError) and "no column 'choices', which this run reads" in str(problem)
 
 
 def test_scores_are_those_of_fit(fitted: Fitted) -> None:

@@ -93,6 +93,12 @@ def test_a_table_without_options_is_refused_before_anything_is_loaded(fitted: Fi
     assert isinstance(problem, DataError) and "no column 'choices', which this run reads" in str(problem)
 
 
+def test_a_report_goes_without_maps_of_words(fitted: Fitted, tmp_path: Path) -> None:
+    page = tmp_path / "report.html"
+    result = CliRunner().invoke(app, ["report", str(fitted.folder), "--resamples", "100", "--out", str(page)])
+    assert result.exit_code == 0 and page.exists(), (result.output, result.exception)
+
+
 def test_scores_are_those_of_fit(fitted: Fitted) -> None:
     source = fitted.run.record.config["data"]["source"]  # type: ignore[union-attr]
     again = evaluate_source(

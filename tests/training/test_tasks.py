@@ -49,6 +49,9 @@ def test_a_task_is_fitted_and_scored_by_its_name(root: Path, workshop: Path, tmp
     scored = json.loads((tmp_path / "metrics.json").read_text())
     assert scored["rows"] == 10 and scored["decisions"] == metrics["decisions"]
     call("predict", run, "obqa/test", "--data-root", root, "--out", tmp_path / "p.jsonl")
+    # A report finds the rows of all parts where they were.
+    call("report", run, "--maps", 0, "--resamples", 100, "--out", tmp_path / "report.html")
+    assert "not at hand" not in (tmp_path / "report.html").read_text()
     predictions = [json.loads(line) for line in (tmp_path / "p.jsonl").read_text().splitlines()]
     assert len(predictions) == 10 and {each["prediction"] for each in predictions} <= set("ABCD")
 

@@ -13,10 +13,10 @@ from predgen.base_run import BaseRun, Progress
 from predgen.data.sources import read_table
 from predgen.data.table import Row, Table
 from predgen.errors import DataError
-from predgen.evaluate import choose_rows, read_truth
+from predgen.evaluate import choose_rows, read_scored, read_truth
 from predgen.evaluation import Evaluation, RecordEvaluation, Targets
 from predgen.model.outputs import Scores
-from predgen.training.run_folder import LOG, SPLITS, RunRecord, read_json
+from predgen.training.run_folder import LOG, SPLITS, RunRecord, read_checked, read_json
 
 PART_NAMES = {"train": "training", "dev": "dev", "test": "test"}
 
@@ -140,8 +140,9 @@ def gather(
         RunFolderError: If the folder is no run.
     """
     splits = read_json(folder, SPLITS)
-    tables, absent = _tables_of(splits, wanted)
-    judged_on = read_table(wanted.data) if wanted.data is not None else None
+    root = read_checked(folder)["config"]["data"].get("root")  # a task's rows are where they were; older runs know none
+    tables, absent = _tables_of(splits, wanted, root)
+    judged_on = read_scored(wanted.data, "auto", root) if wanted.data is not None else None
     if judged_on is not None:
         tables.setdefault(judged_on.fingerprint, judged_on)
         numbers, note = choose_rows(folder, judged_on, "auto")
@@ -186,11 +187,11 @@ def rows_of(run: BaseRun, table: Table, numbers: Sequence[int]) -> Rows:
     return Rows(table.name, list(numbers), rows, [run.body(row) for row in rows], truth)
 
 
-def _tables_of(splits: dict[str, Any], wanted: Wanted) -> tuple[dict[str, Table], list[str]]:
+def _tables_of(splits: dict[str, Any], wanted: Wanted, root: str | None) -> tuple[dict[str, Table], list[str]]:
     """Fingerprint → table, of the data that the run was fitted on; and why some are not at hand."""
     tables, absent = dict[str, Table](), list[str]()
     if wanted.trained_on is not None:
-        table = read_table(wanted.trained_on)
+        table = read_table(wanted.trained_on, root=root)
         if all(part["fingerprint"] != table.fingerprint for part in splits.values()):
             raise DataError(
                 f"{wanted.trained_on} is not what this run was fitted on: its content differs.",
@@ -201,7 +202,7 @@ def _tables_of(splits: dict[str, Any], wanted: Wanted) -> tuple[dict[str, Table]
         if part["fingerprint"] in tables or not part["rows"]:
             continue
         try:
-            table = read_table(part["source"])
+            table = read_table(part["source"], root=root)
         except (DataError, OSError) as problem:
             absent.append(f"The {PART_NAMES[name]} rows are not at hand ({problem})")
             continue

@@ -22,7 +22,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from predgen.answers.spaces import LabelSet, NumberGrid
-from predgen.data.prompts import frame_of
 from predgen.data.tokens import decode as spell
 from predgen.decoding.decode import decode
 from predgen.errors import DataError
@@ -111,11 +110,11 @@ def prompt_of(run: Run, row: Row) -> Prompted:
     """
     body = run.body(row)
     encoded = run.encoder(body)
-    prompt = run.record.config["prompt"]
-    frame = frame_of(run.tokenizer, prompt["cue"], prompt["chat"])
+    frame = run.encoder.frame
     start, stop = len(frame.start), len(encoded.ids) - len(frame.end)
     words = words_of(run.tokenizer, encoded.ids, start, stop)
-    notes = [f"The cue {prompt['cue']!r} ends every prompt and is not left out."]
+    cue = spell(run.tokenizer, frame.end)
+    notes = [f"The cue {cue!r} ends every prompt and is not left out."]
     if words and words[-1].stop == len(encoded.ids):
         # The answer is predicted by the prompt's last token.
         notes = ["The last word is what the answer stands behind, without a cue; it is not left out."]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -114,6 +115,10 @@ def explain(
     row: Annotated[str | None, typer.Option(help='Columns as JSON: \'{"a": "…", "b": "…"}\'.')] = None,
     field: Annotated[str | None, typer.Option(help="Of a run that gives several answers, the one to explain.")] = None,
     estimator: Annotated[str, typer.Option(help="occlusion, hidden, or gradients (needs captum).")] = "occlusion",
+    budget: Annotated[
+        str | None,
+        typer.Option(help="Of occlusion, in plain predictions (8); longer texts go in pieces. all: every word alone."),
+    ] = None,
     faithful: Annotated[
         bool, typer.Option("--faithfulness/--no-faithfulness", help="Measure the map against random removal.")
     ] = True,
@@ -133,14 +138,14 @@ def explain(
 
     if estimator not in MAP_ESTIMATORS:
         raise ConfigError(f"Unknown estimator {estimator!r}:", nearest(estimator, MAP_ESTIMATORS))
-    given = _row(text, row)
+    given, most = _row(text, row), _budget(budget, estimator)
     folder = _output(out_folder)
     loaded = one_answer(load(run, trust_remote_code=trust_remote_code), field).run
     prompted = prompt_of(loaded, given)
-    made = make_map(loaded, given, estimator, prompted)
+    made = make_map(loaded, given, estimator, prompted, most)
     # Without a distribution there is no change to be measured either.
     can_measure = faithful and not (estimator == "hidden" and not _has_distribution(loaded))
-    true = faithfulness(loaded, prompted, made.main) if can_measure else None
+    true = faithfulness(loaded, prompted, made.main, made.sizes) if can_measure else None
     _say(f"Answer: {made.answer}   ({made.method}, {made.estimator})")
     for line in terminal_lines(made):
         out.print(line)
@@ -161,6 +166,24 @@ def _has_distribution(run: Run) -> bool:
     except ConfigError:
         return False
     return True
+
+
+def _budget(asked: str | None, estimator: str) -> float | None:
+    from predgen.information.token_map import BUDGET
+
+    if asked is None:
+        return BUDGET
+    if estimator != "occlusion":
+        raise ConfigError(f"--budget is of occlusion; --estimator {estimator} reads a text once.")
+    if asked == "all":
+        return None
+    try:
+        budget = float(asked)
+    except ValueError:
+        budget = 0.0
+    if not 1 < budget < math.inf:
+        raise ConfigError(f"--budget {asked}.", "Expected a number of plain predictions above 1, or all.")
+    return budget
 
 
 def _row(text: str | None, row: str | None) -> Any:

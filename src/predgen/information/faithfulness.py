@@ -72,13 +72,17 @@ class Faithfulness:
         return {**asdict(self), "deletion_area": self.deletion_area, "insertion_area": self.insertion_area}
 
 
-def faithfulness(run: Run, prompted: Prompted, column: Column, seed: int = 0) -> Faithfulness:
+def faithfulness(
+    run: Run, prompted: Prompted, column: Column, sizes: Sequence[int] | None = None, seed: int = 0
+) -> Faithfulness:
     """Measures a map's column.
 
     Args:
         run: The run that was explained.
         prompted: The prompt.
         column: Ranks the words: by size, or where it is signed by how much they speak for the answer it is of.
+        sizes: How many words each of the column's values is of, as `TokenMap` has it; each word then ranks by its share
+            of the piece. None: one each.
         seed: Of the random orders.
 
     Raises:
@@ -87,6 +91,8 @@ def faithfulness(run: Run, prompted: Prompted, column: Column, seed: int = 0) ->
     # For a number either direction moves it; for an option only what speaks for it keeps it up.
     for_an_option = column.signed and isinstance(run.space, LabelSet)
     scores = np.array(column.values) if for_an_option else np.abs(column.values)
+    if sizes is not None:
+        scores = np.repeat(scores / sizes, sizes)
     words = prompted.words
     best_first = np.argsort(-scores, kind="stable")
     draw = np.random.default_rng(seed)

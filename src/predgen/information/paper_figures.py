@@ -117,8 +117,8 @@ def _map(name: str, data: str, shop: Workshop) -> list[Path]:
     run, written = shop.load_run(paper_run(data, "predgen", shop.runs, shop.root, shop.say)).run, list[Path]()
     prompted = prompt_of(run, row)
     for estimator in _ESTIMATORS:
-        made = explain(run, row, estimator, prompted)
-        true = faithfulness(run, prompted, made.main)
+        made = explain(run, row, estimator, prompted, budget=None)
+        true = faithfulness(run, prompted, made.main, made.sizes)
         stem = name if estimator == "occlusion" else f"{name}_{estimator}"
         write_png(made, true, shop.out / f"{stem}.png")
         write_html(made, true, shop.out / f"{stem}.html")

@@ -143,7 +143,7 @@ def measure_truth(folder: Path, data: Path, rows: int) -> dict[str, Any]:
         words.append(len(prompted.words))
         for name, budget in (("pieces", BUDGET), ("words", None)):
             made = explain(run, row, "occlusion", prompted, budget)
-            true = faithfulness(run, prompted, made.main, made.sizes)
+            true = faithfulness(run, prompted, made)
             areas[name].append((true.deletion_area, true.insertion_area))
             if name == "pieces":
                 orders.append(float(np.mean(true.random_areas)))

@@ -145,7 +145,7 @@ def explain(
     made = make_map(loaded, given, estimator, prompted, most)
     # Without a distribution there is no change to be measured either.
     can_measure = faithful and not (estimator == "hidden" and not _has_distribution(loaded))
-    true = faithfulness(loaded, prompted, made.main, made.sizes) if can_measure else None
+    true = faithfulness(loaded, prompted, made) if can_measure else None
     _say(f"Answer: {made.answer}   ({made.method}, {made.estimator})")
     for line in terminal_lines(made):
         out.print(line)

@@ -133,8 +133,8 @@ def test_gradients_add_up_to_the_change(loaded: Loaded, monkeypatch: pytest.Monk
 def test_a_map_that_is_right_is_called_true(loaded: Loaded) -> None:
     run = loaded("predgen", "rating")
     prompted = prompt_of(run, TEXT)
-    made = explain(run, TEXT, "occlusion", prompted)
-    true = faithfulness(run, prompted, made.columns[1])
+    made = explain(run, TEXT, "occlusion", prompted, budget=None)
+    true = faithfulness(run, prompted, made, made.columns[1])
     assert true.shares[0] == 0 and true.shares[-1] == 1
     assert true.deletion[0] == pytest.approx(0, abs=1e-5)
     assert true.insertion[-1] == pytest.approx(0, abs=1e-5)
@@ -142,8 +142,7 @@ def test_a_map_that_is_right_is_called_true(loaded: Loaded) -> None:
     assert true.deletion[-1] == pytest.approx(true.insertion[0], abs=1e-4)
     assert true.random[-1] == pytest.approx(true.deletion[-1], abs=1e-4)
     best = max(range(len(prompted.words)), key=lambda place: abs(made.columns[1].values[place]))
-    first = explain(run, TEXT, "occlusion", prompted).columns[1].values[best]
-    assert abs(first) > 0 and "Faithfulness" in true.line()
+    assert abs(made.columns[1].values[best]) > 0 and "Faithfulness" in true.line()
 
 
 def test_words_are_ranked_by_the_answer_that_is_given(loaded: Loaded) -> None:
@@ -158,7 +157,7 @@ def test_what_is_shown(loaded: Loaded, tmp_path: Path) -> None:
     run = loaded("predgen", "label")
     prompted = prompt_of(run, TEXT)
     made = explain(run, TEXT, "occlusion", prompted)
-    true = faithfulness(run, prompted, made.main)
+    true = faithfulness(run, prompted, made)
     lines = [line.plain for line in terminal_lines(made)]
     assert lines[0] == f"divergence (nats): {TEXT}"
     write_html(made, true, tmp_path / "map.html")
@@ -183,6 +182,8 @@ def test_what_cannot_be_explained_is_said(loaded: Loaded) -> None:
     long = prompt_of(run, "bad film " * 200)
     assert any("beyond the context" in note for note in long.notes)
     assert any("cue" in note for note in long.notes)
+    windows = loaded("generator", "label", "prompt.long=windows", "prompt.max_tokens=40")
+    assert any("windows; answer and map" in note for note in prompt_of(windows, "bad film " * 60).notes)
     free = loaded("generator", "rating", "space.kind=free")
     with pytest.raises(ConfigError, match="no distribution"):
         explain(free, TEXT)
@@ -198,3 +199,14 @@ def test_without_a_cue_the_last_word_stays(loaded: Loaded) -> None:
 
 def test_a_column_knows_its_direction() -> None:
     assert Column("good", "nats", True, [0.1]).signed
+
+
+def test_small_changes_are_drawn_pale(loaded: Loaded) -> None:
+    assert Column("good", "nats", True, [0.01, -0.02], 0.05).scale == 0.05
+    assert Column("good", "nats", True, [0.01, -0.2], 0.05).scale == 0.2
+    run = loaded("predgen", "label")
+    said = said_without(run, prompt_of(run, TEXT).ids, [])
+    columns = occlusion_columns(run, said._replace(log_probs=np.log([[0.5, 0.5], [0.501, 0.499]])))
+    assert all(column.scale == 0.05 for column in columns)
+    rating = loaded("predgen", "rating")
+    assert explain(rating, TEXT).main.small == pytest.approx(0.05 * rating.record.spread)

@@ -24,7 +24,8 @@ from predgen.model.writer import Writer
 from predgen.run import Run
 
 Floats = NDArray[np.float64]
-_TOKENS = 4096  # most tokens of a pass
+_TOKENS = 512  # most tokens of a pass
+A_PASS = 8  # tokens that a pass of a few tails counts for besides its own: all weights are read for it
 
 
 class Said(NamedTuple):
@@ -57,11 +58,13 @@ def said_under(run: Run, ids: Sequence[int], masks: Tensor) -> Said:
     """
     method: Any = run.method
     prompts = [[token for token, there in zip(ids, mask, strict=True) if there] for mask in masks.tolist()]
+    order = sorted(range(len(prompts)), key=lambda row: len(prompts[row]))  # little padding
     step, parts = max(1, _TOKENS // len(ids)), []
     for start in range(0, len(prompts), step):
-        batch = pad_prompts(prompts[start : start + step])
+        batch = pad_prompts([prompts[row] for row in order[start : start + step]])
         parts.append(method.score(batch.prompt_ids.to(_device(run)), batch.prompt_mask.to(_device(run))))
-    return _said(run, Scores.joined(parts))
+    back = np.argsort(order)
+    return Said(*(None if part is None else part[back] for part in _said(run, Scores.joined(parts))))
 
 
 class Occlusion:
@@ -82,7 +85,7 @@ class Occlusion:
         with torch.no_grad():
             self._read = read_whole(self._writer, self._ids, _device(run), states=not hasattr(method, "table"))
             self.whole = _said(run, _scores(run, self._read))
-        self.tokens = self.plain  # read so far
+        self.tokens = self.plain  # read so far, and `A_PASS` a call
 
     @property
     def plain(self) -> int:
@@ -100,7 +103,7 @@ class Occlusion:
         with torch.no_grad():
             parts = read_without(self._writer, self._read, self._ids, stretches)
             scores = Scores.joined([_scores(self._run, part) for part in parts])
-        self.tokens += sum(map(self.cost, stretches))
+        self.tokens += A_PASS + sum(map(self.cost, stretches))
         return _said(self._run, scores)
 
 

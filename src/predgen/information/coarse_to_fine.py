@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from predgen.information.answers import Floats, Occlusion, Said, divergences, together
+from predgen.information.answers import A_PASS, Floats, Occlusion, Said, divergences, together
 from predgen.information.words import Word
 
 Piece = tuple[int, int]  # the first word, and the one behind the last
@@ -27,7 +27,7 @@ class LeftOut(NamedTuple):
 
     pieces: list[Piece]
     said: Said  # of 1 + pieces variants, the whole prompt first
-    spent: float  # plain predictions, counted in tokens read
+    spent: float  # plain predictions, counted in tokens and passes
     exact: float  # what every word alone would take
 
 
@@ -37,7 +37,7 @@ def leave_out(occlusion: Occlusion, words: Sequence[Word], budget: float | None)
     Args:
         occlusion: Of the prompt.
         words: Of the text, at least two.
-        budget: Most plain predictions, counted in tokens read; None: every word alone. Two pieces are left out
+        budget: Most plain predictions, counted in tokens and passes; None: every word alone. Two pieces are left out
             whatever it is.
     """
     plain = occlusion.plain
@@ -46,10 +46,10 @@ def leave_out(occlusion: Occlusion, words: Sequence[Word], budget: float | None)
         return occlusion.cost(_stretch(words, piece))
 
     each = [(place, place + 1) for place in range(len(words))]
-    exact = 1 + sum(map(cost, each)) / plain
+    exact = 1 + (A_PASS + sum(map(cost, each))) / plain
     if budget is None or exact <= budget:
         return _taken(occlusion, words, dict.fromkeys(each), exact)
-    to_spend = (budget - 1) * plain
+    to_spend = (budget - 1) * plain - A_PASS
     # The first pieces: the longest is cut as long as all of them stay within their share.
     pieces: list[Piece] = list(_halves(words, (0, len(words))))
     while True:
@@ -65,7 +65,7 @@ def leave_out(occlusion: Occlusion, words: Sequence[Word], budget: float | None)
             if piece[1] - piece[0] == 1:
                 continue
             halves = _halves(words, piece)
-            if (price := sum(map(cost, halves))) <= to_spend:
+            if (price := A_PASS + sum(map(cost, halves))) <= to_spend:
                 to_spend -= price
                 del found[piece]
                 found.update(zip(halves, _answers(occlusion, words, halves), strict=True))

@@ -118,7 +118,7 @@ def _map(name: str, data: str, shop: Workshop) -> list[Path]:
     prompted = prompt_of(run, row)
     for estimator in _ESTIMATORS:
         made = explain(run, row, estimator, prompted, budget=None)
-        true = faithfulness(run, prompted, made.main, made.sizes)
+        true = faithfulness(run, prompted, made)
         stem = name if estimator == "occlusion" else f"{name}_{estimator}"
         write_png(made, true, shop.out / f"{stem}.png")
         write_html(made, true, shop.out / f"{stem}.html")

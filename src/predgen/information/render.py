@@ -25,16 +25,12 @@ def shade(value: float, largest: float) -> tuple[int, int, int]:
 
     Args:
         value: Of a word.
-        largest: Of all sizes in the column; 0 where nothing has any.
+        largest: What is drawn in full colour; 0 where nothing has any size.
     """
     share = 0.0 if largest <= 0 else min(1.0, abs(value) / largest)
     colour = _FOR if value >= 0 else _AGAINST
     red, green, blue = (round(255 + (part - 255) * share) for part in colour)
     return red, green, blue
-
-
-def _largest(column: Column) -> float:
-    return max(abs(value) for value in column.values)
 
 
 def terminal_lines(token_map: TokenMap, most: int = 12) -> list[Text]:
@@ -49,7 +45,7 @@ def terminal_lines(token_map: TokenMap, most: int = 12) -> list[Text]:
     lines = []
     for column in token_map.columns[:most]:
         line = Text(f"{column.name} ({column.unit}): ", style="bold")
-        largest = _largest(column)
+        largest = column.scale
         for word, value in zip(token_map.words, column.values, strict=True):
             red, green, blue = shade(value, largest)
             line.append(word.text.replace("\n", " "), style=f"rgb(20,20,20) on rgb({red},{green},{blue})")
@@ -78,7 +74,7 @@ def write_html(token_map: TokenMap, faithful: Faithfulness | None, path: Path) -
     ]
     for column in token_map.columns:
         parts.append(f"<h2>{html.escape(column.name)} <small>({html.escape(column.unit)})</small></h2><p>")
-        largest = _largest(column)
+        largest = column.scale
         for word, value in zip(token_map.words, column.values, strict=True):
             red, green, blue = shade(value, largest)
             parts.append(
@@ -119,7 +115,7 @@ def write_png(token_map: TokenMap, faithful: Faithfulness | None, path: Path, mo
         start, stop = block * _WORDS_A_LINE, min((block + 1) * _WORDS_A_LINE, len(words))
         image = np.ones((len(columns), wide, 3))
         for row, column in enumerate(columns):
-            largest = _largest(column)
+            largest = column.scale
             for place in range(start, stop):
                 value = column.values[place]
                 image[row, place - start] = np.array(shade(value, largest)) / 255
@@ -157,7 +153,8 @@ def _short(text: str) -> str:
 
 
 def _number(value: float) -> str:
-    return f"{value:.2f}" if abs(value) >= 0.005 else ("0" if value == 0 else f"{value:.0e}")
+    decimals = 2 if abs(value) >= 0.095 else 3
+    return "0" if abs(value) < 0.0005 else f"{value:.{decimals}f}"
 
 
 def legend(columns: Sequence[Column]) -> str:

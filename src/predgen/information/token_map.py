@@ -30,6 +30,8 @@ from predgen.streaming import Row
 
 Floats = NDArray[np.float64]
 EstimatorName = Literal["occlusion", "hidden", "gradients"]
+SMALL_NATS = 0.05  # a change of a distribution, or of an option's log-probability, that one need not explain
+SMALL_SPREAD = 0.05  # of a number, in standard deviations of the training targets
 BUDGET = 8.0  # plain predictions that a map may cost
 MAP_ESTIMATORS: tuple[EstimatorName, ...] = ("occlusion", "hidden", "gradients")
 
@@ -43,12 +45,19 @@ class Column:
         unit: Of the numbers.
         signed: Whether they have a direction: above zero the word speaks for it.
         values: One a word.
+        small: A size that is still a small one; colours are no stronger than it deserves.
     """
 
     name: str
     unit: str
     signed: bool
     values: list[float]
+    small: float = 0.0
+
+    @property
+    def scale(self) -> float:
+        """The size that is drawn in full colour: the largest, or `small` where all are smaller."""
+        return max(self.small, *map(abs, self.values))
 
 
 @dataclass(frozen=True)
@@ -110,7 +119,7 @@ def prompt_of(run: Run, row: Row) -> Prompted:
         DataError: If the row cannot be read, or holds fewer than two words.
     """
     body = run.body(row)
-    encoded = run.encoder(body)
+    encoded, *further = run.encoder.parts(body)
     frame = run.encoder.frame
     start, stop = len(frame.start), len(encoded.ids) - len(frame.end)
     words = words_of(run.tokenizer, encoded.ids, start, stop)
@@ -124,6 +133,8 @@ def prompt_of(run: Run, row: Row) -> Prompted:
         raise DataError(f"{body!r} has {len(words)} word to leave out.", "A map needs at least two.")
     if start:
         notes.append(f"{start} special or framing tokens in front cannot be left out.")
+    if further:
+        notes.append(f"The text is read in {1 + len(further)} windows; answer and map are of the first alone.")
     if encoded.cut:
         notes.append(
             f"{encoded.cut} tokens are beyond the context; the model does not read them, and the map ends there."
@@ -162,6 +173,8 @@ def explain(
             sizes = [stop - start for start, stop in left.pieces]
             notes.append(_in_pieces(left, sizes))
             words = [_joined(words[start:stop]) for start, stop in left.pieces]
+        if all(column.scale <= column.small for column in columns):
+            notes.append(_says_little(columns[0]))
     elif estimator == "hidden":
         from predgen.information.hidden import hidden_columns
 
@@ -176,6 +189,11 @@ def explain(
     return TokenMap(estimator, method, prompted.body, answer, words, columns, sizes, notes)
 
 
+def _says_little(column: Column) -> str:
+    most = max(map(abs, column.values))
+    return f"No word alone changes the answer ({column.name}: at most {most:.2g} {column.unit}): the colours are pale."
+
+
 def _joined(words: Sequence[Word]) -> Word:
     return Word("".join(word.text for word in words), words[0].start, words[-1].stop)
 
@@ -185,8 +203,8 @@ def _in_pieces(left: LeftOut, sizes: Sequence[int]) -> str:
     return (
         f"Skipped: {sum(larger)} words stand in {len(larger)} pieces of up to {max(larger)}, each left out as one: the "
         "budget went to the pieces that change the answer most. A piece's number is its own, not its words': they can "
-        f"undo each other. Cost: {left.spent:.1f} plain predictions, in tokens read; every word alone (--budget all) "
-        f"takes {left.exact:.0f}."
+        f"undo each other. Cost: {left.spent:.1f} plain predictions, counted in tokens; every word alone would take "
+        f"{left.exact:.0f} (--budget all)."
     )
 
 
@@ -209,18 +227,20 @@ def occlusion_columns(run: Run, said: Said) -> list[Column]:
     """
     columns = []
     if said.log_probs is not None:
-        columns.append(Column("divergence", "nats", False, divergences(said.log_probs[:1], said.log_probs[1:])))
+        columns.append(
+            Column("divergence", "nats", False, divergences(said.log_probs[:1], said.log_probs[1:]), SMALL_NATS)
+        )
     if isinstance(run.space, LabelSet) and said.log_probs is not None:
         shifts = said.log_probs[:1] - said.log_probs[1:]
         for place, label in enumerate(run.space.labels):
-            columns.append(Column(label, "nats", True, shifts[:, place].tolist()))
+            columns.append(Column(label, "nats", True, shifts[:, place].tolist(), SMALL_NATS))
         return columns
     assert said.value is not None
-    columns.append(Column("expected value" if said.log_probs is not None else "value", "target", True,
-                          (said.value[0] - said.value[1:]).tolist()))  # fmt: skip
+    name, moved = "value" if said.log_probs is None else "expected value", said.value[0] - said.value[1:]
+    columns.append(Column(name, "target", True, moved.tolist(), SMALL_SPREAD * run.record.spread))
     if said.log_probs is not None and isinstance(run.space, NumberGrid):
         for name, logs in digit_log_probs(run.space, said.log_probs):
-            columns.append(Column(name, "nats", False, divergences(logs[:1], logs[1:])))
+            columns.append(Column(name, "nats", False, divergences(logs[:1], logs[1:]), SMALL_NATS))
     return columns
 
 

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import random
 import statistics
 import time
@@ -88,13 +89,13 @@ def measure_maps(name: str, space: LabelSet | NumberGrid, rounds: int) -> list[d
         batch = pad_prompts(prompts)
         method.score(batch.prompt_ids, batch.prompt_mask)
 
-    def mapped(system: str, budget: float | None) -> None:
+    def mapped(system: str, budget: float) -> None:
         made[system] = leave_out(Occlusion(run, ids), words, budget)
 
     systems: dict[str, Callable[[], None]] = {
         "plain prediction": lambda: plain([ids]),
         "pieces": lambda: mapped("pieces", BUDGET),
-        "words": lambda: mapped("words", None),
+        "words": lambda: mapped("words", math.inf),
         "batched": lambda: plain([ids, *([*ids[: word.start], *ids[word.stop :]] for word in words)]),
     }
     times: dict[str, list[float]] = {system: [] for system in systems}
@@ -141,7 +142,7 @@ def measure_truth(folder: Path, data: Path, rows: int) -> dict[str, Any]:
     for row in chosen:
         prompted = prompt_of(run, row)
         words.append(len(prompted.words))
-        for name, budget in (("pieces", BUDGET), ("words", None)):
+        for name, budget in (("pieces", BUDGET), ("words", math.inf)):
             made = explain(run, row, "occlusion", prompted, budget)
             true = faithfulness(run, prompted, made)
             areas[name].append((true.deletion_area, true.insertion_area))

@@ -117,7 +117,7 @@ def explain(
     estimator: Annotated[str, typer.Option(help="occlusion, hidden, or gradients (needs captum).")] = "occlusion",
     budget: Annotated[
         str | None,
-        typer.Option(help="Of occlusion, in plain predictions (8); longer texts go in pieces. all: every word alone."),
+        typer.Option(help="Of occlusion, in plain predictions; all: every word alone. By default 8 above 20 words."),
     ] = None,
     faithful: Annotated[
         bool, typer.Option("--faithfulness/--no-faithfulness", help="Measure the map against random removal.")
@@ -169,14 +169,12 @@ def _has_distribution(run: Run) -> bool:
 
 
 def _budget(asked: str | None, estimator: str) -> float | None:
-    from predgen.information.token_map import BUDGET
-
     if asked is None:
-        return BUDGET
+        return None
     if estimator != "occlusion":
         raise ConfigError(f"--budget is of occlusion; --estimator {estimator} reads a text once.")
     if asked == "all":
-        return None
+        return math.inf
     try:
         budget = float(asked)
     except ValueError:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ from predgen.errors import ConfigError
 from predgen.information.answers import A_PASS, Occlusion, Said, said_without
 from predgen.information.coarse_to_fine import leave_out
 from predgen.information.faithfulness import faithfulness
-from predgen.information.token_map import explain, prompt_of
+from predgen.information.token_map import SHORT, explain, prompt_of
 from predgen.information.words import Word
 from predgen.run import Run
 
@@ -68,7 +69,7 @@ def test_the_word_that_matters_is_found_within_the_budget(budget: float, place: 
 
 
 def test_where_all_words_are_affordable_all_are_left_out() -> None:
-    for count, budget in ((40, None), (40, 30.0), (6, 8.0)):
+    for count, budget in ((40, math.inf), (40, 30.0), (6, 8.0)):
         made: Any = Additive([0.01] * count)
         left = leave_out(made, words(count), budget)
         assert left.pieces == [(place, place + 1) for place in range(count)]
@@ -99,7 +100,10 @@ def test_pieces_of_a_run_are_left_out_as_such(loaded: Loaded, method: str, targe
     np.testing.assert_allclose(made.columns[0].values, expected, atol=2e-4)
     true = faithfulness(run, prompted, made)
     assert true.deletion[-1] == pytest.approx(true.insertion[0], abs=1e-4)
-    every = explain(run, LONG, "occlusion", prompted, budget=None)
+    assert len(explain(run, LONG, "occlusion", prompted).words) < len(prompted.words) > SHORT  # as it is by default
+    short = "The film was good, and not too long."
+    assert set(explain(run, short).sizes) == {1}
+    every = explain(run, LONG, "occlusion", prompted, budget=math.inf)
     assert every.sizes == [1] * len(prompted.words) and not any("Skipped" in note for note in every.notes)
 
 
@@ -118,8 +122,8 @@ def test_a_budget_is_a_number_or_all() -> None:
     from predgen.cli_information import _budget
 
     assert _budget("12.5", "occlusion") == 12.5
-    assert _budget("all", "occlusion") is None
-    assert _budget(None, "occlusion") == _budget(None, "hidden") == 8.0
+    assert _budget("all", "occlusion") == math.inf
+    assert _budget(None, "occlusion") is _budget(None, "hidden") is None
     for wrong in ("1", "-3", "nan", "inf", "much"):
         with pytest.raises(ConfigError, match="above 1, or all"):
             _budget(wrong, "occlusion")

@@ -87,7 +87,7 @@ def test_a_field_must_be_named_and_known(several: Several, run_folder: Callable[
 def test_on_the_command_line(several: Several, shop: Path, tmp_path: Path) -> None:
     runner, folder = CliRunner(), str(several("generator", "record"))
     refused = runner.invoke(app, ["explain", folder, TEXT, "--out", str(tmp_path)])
-    assert refused.exit_code != 0 and "Name it with --field" in str(refused.exception or refused.output)
+    assert refused.exit_code != 0 and "Use --field NAME" in str(refused.exception or refused.output)
     out = ["--out", str(tmp_path), "--field", "rating"]
     assert runner.invoke(app, ["explain", folder, TEXT, *out, "--no-faithfulness"]).exit_code == 0
     assert "expected value" in (tmp_path / "explanation.html").read_text()

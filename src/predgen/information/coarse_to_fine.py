@@ -31,14 +31,14 @@ class LeftOut(NamedTuple):
     exact: float  # what every word alone would take
 
 
-def leave_out(occlusion: Occlusion, words: Sequence[Word], budget: float | None) -> LeftOut:
+def leave_out(occlusion: Occlusion, words: Sequence[Word], budget: float) -> LeftOut:
     """Leaves out every word, or coarser pieces where that is too much.
 
     Args:
         occlusion: Of the prompt.
         words: Of the text, at least two.
-        budget: Most plain predictions, counted in tokens and passes; None: every word alone. Two pieces are left out
-            whatever it is.
+        budget: Most plain predictions, counted in tokens and passes; infinite: every word alone. Two pieces are left
+            out whatever it is.
     """
     plain = occlusion.plain
 
@@ -47,7 +47,7 @@ def leave_out(occlusion: Occlusion, words: Sequence[Word], budget: float | None)
 
     each = [(place, place + 1) for place in range(len(words))]
     exact = 1 + (A_PASS + sum(map(cost, each))) / plain
-    if budget is None or exact <= budget:
+    if exact <= budget:
         return _taken(occlusion, words, dict.fromkeys(each), exact)
     to_spend = (budget - 1) * plain - A_PASS
     # The first pieces: the longest is cut as long as all of them stay within their share.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -117,7 +118,7 @@ def _map(name: str, data: str, shop: Workshop) -> list[Path]:
     run, written = shop.load_run(paper_run(data, "predgen", shop.runs, shop.root, shop.say)).run, list[Path]()
     prompted = prompt_of(run, row)
     for estimator in _ESTIMATORS:
-        made = explain(run, row, estimator, prompted, budget=None)
+        made = explain(run, row, estimator, prompted, budget=math.inf)
         true = faithfulness(run, prompted, made)
         stem = name if estimator == "occlusion" else f"{name}_{estimator}"
         write_png(made, true, shop.out / f"{stem}.png")

@@ -31,8 +31,9 @@ from predgen.streaming import Row
 Floats = NDArray[np.float64]
 EstimatorName = Literal["occlusion", "hidden", "gradients"]
 SMALL_NATS = 0.05  # a change of a distribution, or of an option's log-probability, that one need not explain
-SMALL_SPREAD = 0.05  # of a number, in standard deviations of the training targets
-BUDGET = 8.0  # plain predictions that a map may cost
+SMALL_SPREAD = 0.1  # of a number, in standard deviations of the training targets
+BUDGET = 8.0  # plain predictions that a map of a longer text may cost
+SHORT = 20  # words that are all left out alone, whatever they cost
 MAP_ESTIMATORS: tuple[EstimatorName, ...] = ("occlusion", "hidden", "gradients")
 
 
@@ -147,7 +148,7 @@ def explain(
     row: Row,
     estimator: EstimatorName = "occlusion",
     prompted: Prompted | None = None,
-    budget: float | None = BUDGET,
+    budget: float | None = None,
 ) -> TokenMap:
     """Makes a map.
 
@@ -157,7 +158,8 @@ def explain(
         estimator: In `MAP_ESTIMATORS`.
         prompted: What `prompt_of` gave for the row, if it is there.
         budget: What occlusion may cost, in plain predictions of the same prompt; longer texts are left out in pieces,
-            words only where the answer depends on them. None: every word alone.
+            words only where the answer depends on them. Infinite: every word alone. None: that for texts of up to
+            `SHORT` words, else `BUDGET`.
 
     Raises:
         DataError: If the row cannot be read.
@@ -167,6 +169,8 @@ def explain(
     words, sizes, notes = prompted.words, [1] * len(prompted.words), list(prompted.notes)
     if estimator == "occlusion":
         check_explainable(run)
+        if budget is None:
+            budget = math.inf if len(words) <= SHORT else BUDGET
         left = leave_out(Occlusion(run, prompted.ids), words, budget)
         columns, answer = occlusion_columns(run, left.said), answer_text(run, left.said)
         if len(left.pieces) < len(words):

@@ -21,7 +21,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import random
 import statistics
 import time
 from collections.abc import Callable
@@ -54,6 +53,7 @@ from predgen.model.writer import Writer
 from predgen.model.writer_loss import WriterLoss
 from predgen.peft_methods import peft_method
 from predgen.run import Run
+from rounds import shuffled_rounds
 
 TEXT = (
     "Review: The opening hour is slow and rather too pleased with itself, but once the two sisters finally meet, the "
@@ -98,15 +98,7 @@ def measure_maps(name: str, space: LabelSet | NumberGrid, rounds: int) -> list[d
         "words": lambda: mapped("words", math.inf),
         "batched": lambda: plain([ids, *([*ids[: word.start], *ids[word.stop :]] for word in words)]),
     }
-    times: dict[str, list[float]] = {system: [] for system in systems}
-    order = list(systems)
-    for number in range(rounds + 1):
-        random.Random(number).shuffle(order)
-        for system in order:
-            started = time.process_time()
-            systems[system]()
-            if number:
-                times[system].append(time.process_time() - started)
+    times = {system: timed.processor for system, timed in shuffled_rounds(systems, rounds).items()}
     records = []
     for system in systems:
         # Round by round, so that what slows the whole machine cancels.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import math
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -100,11 +101,12 @@ def write_png(token_map: TokenMap, faithful: Faithfulness | None, path: Path, mo
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    words = [_short(word.text) for word in token_map.words]
+    words = [_short(word.text, size) for word, size in zip(token_map.words, token_map.sizes, strict=True)]
     columns = token_map.columns[:most]
     blocks = math.ceil(len(words) / _WORDS_A_LINE)
     wide = min(len(words), _WORDS_A_LINE)
-    block_height, curves = 0.42 * len(columns) + 0.8, 2.2 if faithful else 0.0
+    lines = max(word.count("\n") for word in words)
+    block_height, curves = 0.42 * len(columns) + 0.8 + 0.3 * lines, 2.2 if faithful else 0.0
     figure = Figure(figsize=(2.4 + 0.62 * wide, 0.5 + blocks * block_height + curves), layout="constrained")
     FigureCanvasAgg(figure)
     grid = figure.add_gridspec(
@@ -147,8 +149,11 @@ def write_png(token_map: TokenMap, faithful: Faithfulness | None, path: Path, mo
     figure.savefig(path, dpi=120)
 
 
-def _short(text: str) -> str:
+def _short(text: str, words: int) -> str:
+    """A word in one line; a piece of several in up to three."""
     plain = " ".join(text.split()) or "·"
+    if words > 1:
+        return textwrap.fill(plain, 18, max_lines=3, placeholder=" …")
     return plain if len(plain) <= 14 else plain[:13] + "…"
 
 

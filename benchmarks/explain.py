@@ -1,22 +1,26 @@
 """What a map over a text's words costs, in plain predictions of the same text, and how long an estimate takes.
 
-    python benchmarks/explain.py [--rounds 5] [--json FILE]
+    python benchmarks/explain.py [--rounds 5] [--run RUN --data FILE.jsonl.gz [--rows 10]] [--json FILE]
 
 SmolLM2-135M with an untrained LoRA r = 8 on all linear layers, float32, a text of 60 tokens behind a cue. A plain
-prediction is the exact posterior over the answers from the prompt, alone in its batch. Two ways to the same map:
+prediction is the exact posterior over the answers from the prompt, alone in its batch, as `predgen predict` makes it.
+Ways to a map:
 
-    shared     what `predgen explain` does: words, each left out behind the prefix that is read once
+    pieces     what `predgen explain` does: as many words and pieces as 8 plain predictions allow, counted in tokens
+    words      --budget all: every word alone, tails side by side behind the prompt that is read once
     batched    one batch of all masked prompts, nothing shared
 
-Times are medians over rounds in one process, in an order shuffled anew each round, after one that is not counted.
+Times are processor seconds of this process (on a machine that others use, too, those of the clock say nothing), medians
+over rounds, in an order shuffled anew each round, after one that is not counted.
 MINE: 10⁴ rows of 16 numbers with a target of correlation 0.8, one seed, as estimates are made.
+With --run and --data: areas of deletion and insertion of both maps, on the first rows of 30 to 45 words.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import random
+import math
 import statistics
 import time
 from collections.abc import Callable
@@ -30,81 +34,124 @@ from predgen.answers.spaces import LabelSet, NumberGrid
 from predgen.answers.tables import AnswerTable
 from predgen.answers.trie import build_trie
 from predgen.config import PeftConfig
+from predgen.data.batches import pad_prompts
+from predgen.data.sources import read_table
 from predgen.data.tokens import encode
-from predgen.decoding.score import score_trie
-from predgen.information.answers import masks_without, scores_without
+from predgen.decoding.calibrate import Calibration
+from predgen.information.answers import Occlusion
+from predgen.information.coarse_to_fine import LeftOut, leave_out
 from predgen.information.estimate import EstimateSettings, estimate, split_held_out
+from predgen.information.faithfulness import faithfulness
+from predgen.information.one_answer import one_answer
 from predgen.information.targets import continuous_target
+from predgen.information.token_map import BUDGET, explain, prompt_of
 from predgen.information.words import words_of
+from predgen.loading import load
+from predgen.model.baselines import Generator
 from predgen.model.bases import load_base
 from predgen.model.writer import Writer
+from predgen.model.writer_loss import WriterLoss
 from predgen.peft_methods import peft_method
+from predgen.run import Run
+from rounds import shuffled_rounds
 
 TEXT = (
     "Review: The opening hour is slow and rather too pleased with itself, but once the two sisters finally meet, the "
     "film finds its voice and never lets go. The dialogue sparkles, the supporting cast is wonderful, and the ending, "
     "which I will not spoil, left half of the audience in tears. A small, quiet triumph."
 )
-TOKENS = 60
+CUE, TOKENS = "\nSentiment:", 60
+LONG = (30, 45)  # words of a row whose map is measured
 SPACES: dict[str, LabelSet | NumberGrid] = {
     "2 labels": LabelSet(("negative", "positive")),
     "81 numbers": NumberGrid(-4, 4, 1),
 }
 
 
-def measure_maps(rounds: int) -> list[dict[str, Any]]:
+def run_over(space: LabelSet | NumberGrid, cue: str) -> Run:
+    """A generator that has learned nothing: what it costs is what any costs."""
     base = load_base("smollm2-135m")
-    lm = peft_method("lora").build(base.model, PeftConfig(), total_steps=1).eval()
-    writer, tokenizer, records = Writer(lm), base.tokenizer, []
-    text = encode(tokenizer, TEXT)[:TOKENS]
-    ids = [*text, *encode(tokenizer, "\nSentiment:")]
-    stretches = [(word.start, word.stop) for word in words_of(tokenizer, ids, 0, len(text))]
-    masks = masks_without(len(ids), stretches)
-    prompt = torch.tensor([ids])
-    for name, space in SPACES.items():
-        table = AnswerTable(build_trie(space, tokenizer, "\nSentiment:"))
+    lm = peft_method("lora").build(base.model, PeftConfig(), total_steps=1)
+    method = Generator(Writer(lm), AnswerTable(build_trie(space, base.tokenizer, cue)), WriterLoss()).eval()
+    nothing: Any = None
+    return Run(nothing, method, space, nothing, base.tokenizer, Calibration(), {})
 
-        def plain(mask: torch.Tensor, table: AnswerTable = table) -> torch.Tensor:
-            prefix = writer.prefill(prompt.expand(len(mask), -1), mask)
-            return score_trie(writer, prefix, table).log_posterior
 
-        def shared(table: AnswerTable = table) -> torch.Tensor:
-            found = scores_without(writer, table, "vocabulary", ids, stretches, torch.device("cpu")).log_posterior
-            assert found is not None
-            return found
+def measure_maps(name: str, space: LabelSet | NumberGrid, rounds: int) -> list[dict[str, Any]]:
+    run = run_over(space, CUE)
+    method: Any = run.method
+    text = encode(run.tokenizer, TEXT)[:TOKENS]
+    ids = [*text, *encode(run.tokenizer, CUE)]
+    words = words_of(run.tokenizer, ids, 0, len(text))
+    made = dict[str, LeftOut]()
 
-        systems: dict[str, Callable[[], torch.Tensor]] = {
-            "plain prediction": lambda: plain(masks[:1]),
-            "shared": shared,
-            "batched": lambda: plain(masks),
+    def plain(prompts: list[list[int]]) -> None:
+        batch = pad_prompts(prompts)
+        method.score(batch.prompt_ids, batch.prompt_mask)
+
+    def mapped(system: str, budget: float) -> None:
+        made[system] = leave_out(Occlusion(run, ids), words, budget)
+
+    systems: dict[str, Callable[[], None]] = {
+        "plain prediction": lambda: plain([ids]),
+        "pieces": lambda: mapped("pieces", BUDGET),
+        "words": lambda: mapped("words", math.inf),
+        "batched": lambda: plain([ids, *([*ids[: word.start], *ids[word.stop :]] for word in words)]),
+    }
+    times = {system: timed.processor for system, timed in shuffled_rounds(systems, rounds).items()}
+    records = []
+    for system in systems:
+        # Round by round, so that what slows the whole machine cancels.
+        ratios = [each / one for each, one in zip(times[system], times["plain prediction"], strict=True)]
+        record: dict[str, Any] = {
+            "answers": name,
+            "system": system,
+            "tokens": len(text),
+            "words": len(words),
+            "seconds": round(statistics.median(times[system]), 4),
+            "ratio": round(statistics.median(ratios), 2),
+            "ratio_range": [round(min(ratios), 2), round(max(ratios), 2)],
         }
-        times: dict[str, list[float]] = {system: [] for system in systems}
-        names, found = list(systems), {}
-        with torch.no_grad():
-            for number in range(rounds + 1):
-                random.Random(number).shuffle(names)
-                for system in names:
-                    started = time.perf_counter()
-                    found[system] = systems[system]()
-                    if number:
-                        times[system].append(time.perf_counter() - started)
-        for system in systems:
-            # Round by round, so that what slows the whole machine cancels.
-            ratios = [each / one for each, one in zip(times[system], times["plain prediction"], strict=True)]
-            off = (found[system] - found["batched"][: len(found[system])]).abs().max()
-            records.append(
-                {
-                    "answers": name,
-                    "system": system,
-                    "tokens": len(text),
-                    "words": len(stretches),
-                    "seconds": round(statistics.median(times[system]), 4),
-                    "ratio": round(statistics.median(ratios), 2),
-                    "ratio_range": [round(min(ratios), 2), round(max(ratios), 2)],
-                    "largest_difference": float(f"{float(off):.2g}"),
-                }
-            )
+        if system in made:
+            pieces = made[system].pieces
+            record["pieces"] = len(pieces)
+            record["words_alone"] = sum(stop - start == 1 for start, stop in pieces)
+            record["counted"] = round(made[system].spent, 2)
+        records.append(record)
+        print(
+            "{answers:12} {system:18} {seconds:8.3f} s  ratio {ratio:6.2f} {ratio_range}".format(**record), flush=True
+        )
     return records
+
+
+def measure_truth(folder: Path, data: Path, rows: int) -> dict[str, Any]:
+    """How true the map of pieces is, beside that of every word and random orders."""
+    run = one_answer(load(folder), None).run
+    table = read_table(data)
+    chosen = [row for row in table.good_rows if LONG[0] <= len(run.body(row).split()) <= LONG[1]][:rows]
+    areas: dict[str, list[tuple[float, float]]] = {"pieces": [], "words": []}
+    orders, pieces, words = list[float](), list[float](), list[int]()
+    for row in chosen:
+        prompted = prompt_of(run, row)
+        words.append(len(prompted.words))
+        for name, budget in (("pieces", BUDGET), ("words", math.inf)):
+            made = explain(run, row, "occlusion", prompted, budget)
+            true = faithfulness(run, prompted, made)
+            areas[name].append((true.deletion_area, true.insertion_area))
+            if name == "pieces":
+                orders.append(float(np.mean(true.random_areas)))
+                pieces.append(len(made.words))
+        print(f"{words[-1]} words: deletion, insertion of pieces {areas['pieces'][-1]}, of words {areas['words'][-1]}; "
+              f"random {orders[-1]:.3f}", flush=True)  # fmt: skip
+    return {
+        "rows": len(chosen),
+        "words": [min(words), max(words)],
+        "pieces": round(statistics.mean(pieces), 1),
+        "deletion": {name: round(statistics.mean(each for each, _ in found), 4) for name, found in areas.items()},
+        "insertion": {name: round(statistics.mean(each for _, each in found), 4) for name, found in areas.items()},
+        "random": round(statistics.mean(orders), 4),
+        "each_row": {**areas, "random": orders},
+    }
 
 
 def measure_mine() -> dict[str, Any]:
@@ -114,12 +161,12 @@ def measure_mine() -> dict[str, Any]:
     settings = EstimateSettings(seeds=(0,))
     fit_rows, held_out = split_held_out(len(a), settings)
     target = continuous_target(y, fit_rows)
-    started = time.perf_counter()
+    started = time.process_time()
     found = estimate(a, target, fit_rows, held_out, "mine", settings)
     return {
         "rows": 10_000,
         "numbers": 16,
-        "seconds": round(time.perf_counter() - started, 2),
+        "seconds": round(time.process_time() - started, 2),
         "nats": round(found.nats, 4),
         "truth": round(-0.5 * float(np.log(1 - 0.64)), 4),
     }
@@ -128,19 +175,22 @@ def measure_mine() -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--run", type=Path, help="a run folder of one answer")
+    parser.add_argument("--data", type=Path, help="rows for it")
+    parser.add_argument("--rows", type=int, default=10)
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
-    records, mine = measure_maps(arguments.rounds), measure_mine()
-    for record in records:
-        print(
-            "{answers:12} {system:18} {words} words  {seconds:8.3f} s  ratio {ratio:6.2f} {ratio_range}".format(
-                **record
-            )
-        )
-    print("MINE, {rows} rows × {numbers}: {seconds} s; {nats} nats, truth {truth}".format(**mine))
+    mine = measure_mine()
+    print("MINE, {rows} rows × {numbers}: {seconds} s; {nats} nats, truth {truth}".format(**mine), flush=True)
+    found: dict[str, Any] = {
+        "settings": {"threads": torch.get_num_threads(), "rounds": arguments.rounds, "torch": torch.__version__},
+        "mine": mine,
+        "maps": [record for name, space in SPACES.items() for record in measure_maps(name, space, arguments.rounds)],
+    }
+    if arguments.run and arguments.data:
+        found["truth"] = measure_truth(arguments.run, arguments.data, arguments.rows)
     if arguments.json:
-        settings = {"threads": torch.get_num_threads(), "rounds": arguments.rounds, "torch": torch.__version__}
-        arguments.json.write_text(json.dumps({"settings": settings, "maps": records, "mine": mine}, indent=2) + "\n")
+        arguments.json.write_text(json.dumps(found, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -34,6 +35,7 @@ def information(
     seeds: Annotated[int, typer.Option(min=1, help="Fits of each estimator.")] = 3,
     sweep: Annotated[bool, typer.Option(help="Also for 1 to 16 components.")] = True,
     by_layer: Annotated[bool, typer.Option("--by-layer", help="Also for layers below the last.")] = False,
+    field: Annotated[str | None, typer.Option(help="Of runs that give several answers, the one that is meant.")] = None,
     kind: Annotated[
         str | None, typer.Option("--representation", help="Insist on pooled or tokens; else each run's own.")
     ] = None,
@@ -54,8 +56,9 @@ def information(
     from predgen.information.estimate import ESTIMATORS, EstimateSettings
     from predgen.information.layout import Layout
     from predgen.information.measure import MeasureSettings, measure
+    from predgen.information.one_answer import OneAnswer, one_answer
     from predgen.information.pictures import bars, components_curves, layer_curves
-    from predgen.loading import load_single
+    from predgen.loading import load
     from predgen.progress import counting
     from predgen.training.run_folder import write_json
 
@@ -77,14 +80,16 @@ def information(
     )
     folder = _output(out_folder)
 
-    def load_run(path: Path) -> Run:
-        return load_single(path, batch_size, trust_remote_code)
+    def load_run(path: Path) -> OneAnswer:
+        return one_answer(load(path, batch_size, trust_remote_code), field)
 
     if figure is not None:
         from predgen.information.paper_figures import Workshop, draw_paper_figure
 
         if runs:
             raise ConfigError("--figure fits its own models, so that no runs are named with it.")
+        if field is not None:
+            raise ConfigError("--figure fits models of one answer, so that no field is named with it.")
         shop = Workshop(root_of(data_root), folder / "models", folder, load_run, _say, counting)
         files, panels = draw_paper_figure(figure, settings, shop)
         for panel in panels:
@@ -111,7 +116,12 @@ def explain(
     run: Annotated[str, typer.Argument(help="A run folder.")],
     text: Annotated[str | None, typer.Argument(help="The text, where the run reads one column.")] = None,
     row: Annotated[str | None, typer.Option(help='Columns as JSON: \'{"a": "…", "b": "…"}\'.')] = None,
+    field: Annotated[str | None, typer.Option(help="Of a run that gives several answers, the one to explain.")] = None,
     estimator: Annotated[str, typer.Option(help="occlusion, hidden, or gradients (needs captum).")] = "occlusion",
+    budget: Annotated[
+        str | None,
+        typer.Option(help="Of occlusion, in plain predictions; all: every word alone. By default 8 above 20 words."),
+    ] = None,
     faithful: Annotated[
         bool, typer.Option("--faithfulness/--no-faithfulness", help="Measure the map against random removal.")
     ] = True,
@@ -122,22 +132,23 @@ def explain(
 ) -> None:
     """Which words decided an answer: predgen explain RUN "text"."""
     from predgen.information.faithfulness import faithfulness
+    from predgen.information.one_answer import one_answer
     from predgen.information.render import legend, terminal_lines, write_html, write_png
     from predgen.information.token_map import MAP_ESTIMATORS, prompt_of
     from predgen.information.token_map import explain as make_map
-    from predgen.loading import load_single
+    from predgen.loading import load
     from predgen.training.run_folder import write_json
 
     if estimator not in MAP_ESTIMATORS:
         raise ConfigError(f"Unknown estimator {estimator!r}:", nearest(estimator, MAP_ESTIMATORS))
-    given = _row(text, row)
+    given, most = _row(text, row), _budget(budget, estimator)
     folder = _output(out_folder)
-    loaded = load_single(run, trust_remote_code=trust_remote_code)
+    loaded = one_answer(load(run, trust_remote_code=trust_remote_code), field).run
     prompted = prompt_of(loaded, given)
-    made = make_map(loaded, given, estimator, prompted)
+    made = make_map(loaded, given, estimator, prompted, most)
     # Without a distribution there is no change to be measured either.
     can_measure = faithful and not (estimator == "hidden" and not _has_distribution(loaded))
-    true = faithfulness(loaded, prompted, made.main) if can_measure else None
+    true = faithfulness(loaded, prompted, made) if can_measure else None
     _say(f"Answer: {made.answer}   ({made.method}, {made.estimator})")
     for line in terminal_lines(made):
         out.print(line)
@@ -158,6 +169,22 @@ def _has_distribution(run: Run) -> bool:
     except ConfigError:
         return False
     return True
+
+
+def _budget(asked: str | None, estimator: str) -> float | None:
+    if asked is None:
+        return None
+    if estimator != "occlusion":
+        raise ConfigError(f"--budget is of occlusion; --estimator {estimator} reads a text once.")
+    if asked == "all":
+        return math.inf
+    try:
+        budget = float(asked)
+    except ValueError:
+        budget = 0.0
+    if not 1 < budget < math.inf:
+        raise ConfigError(f"--budget {asked}.", "Expected a number of plain predictions above 1, or all.")
+    return budget
 
 
 def _row(text: str | None, row: str | None) -> Any:

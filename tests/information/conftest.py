@@ -70,6 +70,13 @@ def run_folder(shop: Path) -> Callable[..., Path]:
 
 
 @pytest.fixture(scope="session")
+def several(run_folder: Callable[..., Path]) -> Callable[..., Path]:
+    """A run of a record of label and rating, or of a yes or no for each label."""
+    targets = {"record": ("[label, rating]",), "multilabel": ("label", "task=multilabel", "data.separator=;")}
+    return lambda method, kind: run_folder(method, *targets[kind])
+
+
+@pytest.fixture(scope="session")
 def loaded(run_folder: Callable[..., Path]) -> Callable[..., Run]:
     """The same, loaded."""
     made: dict[tuple[str, ...], Run] = {}

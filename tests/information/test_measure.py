@@ -22,8 +22,9 @@ from predgen.information.critic import CriticSettings
 from predgen.information.estimate import EstimateSettings
 from predgen.information.layout import Layout
 from predgen.information.measure import MeasureSettings, measure, unseen_rows
+from predgen.information.one_answer import OneAnswer, one_answer
 from predgen.information.representations import check_kind, extract, layer_count, token_states
-from predgen.loading import load_single as load
+from predgen.loading import load_single
 from predgen.run import Run
 from predgen.training.run_folder import SPLITS, read_json
 
@@ -36,6 +37,10 @@ FAST = MeasureSettings(
     max_rows=None,
     estimators=("mine", "infonce"),
 )
+
+
+def load(folder: Path) -> OneAnswer:
+    return one_answer(load_single(folder), None)
 
 
 @contextmanager

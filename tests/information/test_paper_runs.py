@@ -14,11 +14,16 @@ from predgen.data.tasks import TASKS
 from predgen.errors import DataError
 from predgen.information import paper_runs
 from predgen.information.measure import MeasureSettings
+from predgen.information.one_answer import OneAnswer, one_answer
 from predgen.information.paper_figures import Workshop, draw_paper_figure
 from predgen.information.paper_runs import PaperData, demo_config, read_paper_data
-from predgen.loading import load_single as load
+from predgen.loading import load_single
 
 ROOT = Path(__file__).parents[2]
+
+
+def load(folder: Path) -> OneAnswer:
+    return one_answer(load_single(folder), None)
 
 
 @contextmanager

@@ -4,18 +4,23 @@ import json
 import math
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from predgen.answers.spaces import NumberGrid
+from predgen.answers.spaces import LabelSet, NumberGrid
+from predgen.answers.tables import AnswerTable
+from predgen.answers.trie import build_trie
+from predgen.decoding.score import score_trie
 from predgen.errors import ConfigError, DataError
-from predgen.information import gradients
+from predgen.information import gradients, leave_out
 from predgen.information.answers import said_under, said_without
 from predgen.information.faithfulness import faithfulness
 from predgen.information.render import shade, terminal_lines, write_html, write_png
 from predgen.information.token_map import Column, digit_log_probs, explain, occlusion_columns, prompt_of
+from predgen.model.writer import Writer
 from predgen.run import Run
 
 TEXT = "The film 7 was not good, simply terrible <b>"
@@ -43,24 +48,29 @@ def test_a_word_left_out_is_as_if_it_had_never_been_there(loaded: Loaded, method
                 np.testing.assert_allclose(whole[row], part[0], atol=2e-4)
 
 
-def test_the_shared_prefix_reads_as_every_architecture_does(tiny_model: object, byte_level: object) -> None:
-    from predgen.answers.spaces import LabelSet
-    from predgen.answers.tables import AnswerTable
-    from predgen.answers.trie import build_trie
-    from predgen.decoding.score import score_trie
-    from predgen.information.answers import masks_without, scores_without
-    from predgen.model.writer import Writer
-
-    writer = Writer(tiny_model)  # type: ignore[arg-type]
-    table = AnswerTable(build_trie(LabelSet(("good", "very good", "bad")), byte_level, "\nAnswer:"))  # type: ignore[arg-type]
-    ids = torch.randint(10, 300, (20,), generator=torch.Generator().manual_seed(0))
-    stretches = [(place, place + 1) for place in range(18)]
+@pytest.mark.parametrize("virtual", [0, 3])
+def test_tails_in_one_row_read_as_every_architecture_reads_them(
+    tiny_model: Any, byte_level: Any, virtual: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leave_out, "COLUMNS_AT_ONCE", 40)  # several passes
+    if virtual:
+        tiny_model.virtual_ids = torch.arange(5, 5 + virtual)
+    writer = Writer(tiny_model)
+    table = AnswerTable(build_trie(LabelSet(("good", "very good", "bad")), byte_level, "\nAnswer:"))
+    ids = torch.randint(10, 300, (20,), generator=torch.Generator().manual_seed(0)).tolist()
+    stretches = [(0, 1), (0, 12), (3, 4), (4, 9), (2, 3), (18, 19), (7, 19)]
     with torch.no_grad():
-        shared = scores_without(writer, table, "vocabulary", ids.tolist(), stretches, torch.device("cpu"))
-        kept = [ids[mask.bool()][None] for mask in masks_without(20, stretches)]
-        plain = [score_trie(writer, writer.prefill(row, torch.ones_like(row)), table).log_posterior for row in kept]
-    assert shared.log_posterior is not None
-    torch.testing.assert_close(shared.log_posterior, torch.cat(plain), atol=2e-4, rtol=1e-4)
+        whole = leave_out.read_whole(writer, ids, torch.device("cpu"), states=True)
+        parts = list(leave_out.read_without(writer, whole, ids, stretches))
+        assert len(parts) > 1
+        read = [score_trie(writer, part.prefix, table).log_posterior for part in parts]
+        states = [row[mask.bool()] for part in parts for row, mask in zip(part.states, part.mask, strict=True)]
+        for number, (start, stop) in enumerate(stretches):
+            kept = torch.tensor([[*ids[:start], *ids[stop:]]])
+            there = torch.ones_like(kept)
+            plain = score_trie(writer, writer.prefill(kept, there), table).log_posterior
+            torch.testing.assert_close(torch.cat(read)[number], plain[0], atol=2e-4, rtol=1e-4)
+            torch.testing.assert_close(states[number], writer.read(kept, there)[0], atol=2e-4, rtol=1e-4)
 
 
 def test_columns_of_labels_by_hand(loaded: Loaded) -> None:
@@ -124,7 +134,7 @@ def test_a_map_that_is_right_is_called_true(loaded: Loaded) -> None:
     run = loaded("predgen", "rating")
     prompted = prompt_of(run, TEXT)
     made = explain(run, TEXT, "occlusion", prompted)
-    true = faithfulness(run, prompted, made.columns[1])
+    true = faithfulness(run, prompted, made, made.columns[1])
     assert true.shares[0] == 0 and true.shares[-1] == 1
     assert true.deletion[0] == pytest.approx(0, abs=1e-5)
     assert true.insertion[-1] == pytest.approx(0, abs=1e-5)
@@ -132,8 +142,7 @@ def test_a_map_that_is_right_is_called_true(loaded: Loaded) -> None:
     assert true.deletion[-1] == pytest.approx(true.insertion[0], abs=1e-4)
     assert true.random[-1] == pytest.approx(true.deletion[-1], abs=1e-4)
     best = max(range(len(prompted.words)), key=lambda place: abs(made.columns[1].values[place]))
-    first = explain(run, TEXT, "occlusion", prompted).columns[1].values[best]
-    assert abs(first) > 0 and "Faithfulness" in true.line()
+    assert abs(made.columns[1].values[best]) > 0 and "Faithfulness" in true.line()
 
 
 def test_words_are_ranked_by_the_answer_that_is_given(loaded: Loaded) -> None:
@@ -148,7 +157,7 @@ def test_what_is_shown(loaded: Loaded, tmp_path: Path) -> None:
     run = loaded("predgen", "label")
     prompted = prompt_of(run, TEXT)
     made = explain(run, TEXT, "occlusion", prompted)
-    true = faithfulness(run, prompted, made.main)
+    true = faithfulness(run, prompted, made)
     lines = [line.plain for line in terminal_lines(made)]
     assert lines[0] == f"divergence (nats): {TEXT}"
     write_html(made, true, tmp_path / "map.html")
@@ -173,6 +182,8 @@ def test_what_cannot_be_explained_is_said(loaded: Loaded) -> None:
     long = prompt_of(run, "bad film " * 200)
     assert any("beyond the context" in note for note in long.notes)
     assert any("cue" in note for note in long.notes)
+    windows = loaded("generator", "label", "prompt.long=windows", "prompt.max_tokens=40")
+    assert any("windows; answer and map" in note for note in prompt_of(windows, "bad film " * 60).notes)
     free = loaded("generator", "rating", "space.kind=free")
     with pytest.raises(ConfigError, match="no distribution"):
         explain(free, TEXT)
@@ -188,3 +199,14 @@ def test_without_a_cue_the_last_word_stays(loaded: Loaded) -> None:
 
 def test_a_column_knows_its_direction() -> None:
     assert Column("good", "nats", True, [0.1]).signed
+
+
+def test_small_changes_are_drawn_pale(loaded: Loaded) -> None:
+    assert Column("good", "nats", True, [0.01, -0.02], 0.05).scale == 0.05
+    assert Column("good", "nats", True, [0.01, -0.2], 0.05).scale == 0.2
+    run = loaded("predgen", "label")
+    said = said_without(run, prompt_of(run, TEXT).ids, [])
+    columns = occlusion_columns(run, said._replace(log_probs=np.log([[0.5, 0.5], [0.501, 0.499]])))
+    assert all(column.scale == 0.05 for column in columns)
+    rating = loaded("predgen", "rating")
+    assert explain(rating, TEXT).main.small == pytest.approx(0.1 * rating.record.spread)

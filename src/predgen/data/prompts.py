@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -105,6 +106,7 @@ class PromptEncoder:
     ) -> None:
         self._tokenizer, self._long = tokenizer, long
         self._frame = frame_of(tokenizer, cue, chat)
+        self._behind: list[int] = []
         self.max_tokens = max_tokens
         around = len(self._frame.start) + len(self._frame.end)
         self._room = max_tokens - around
@@ -113,6 +115,18 @@ class PromptEncoder:
                 f"Prompts of {max_tokens} tokens leave no room for a text: what stands around it takes {around}.",
                 remedy="Raise prompt.max_tokens or shorten prompt.cue.",
             )
+
+    @property
+    def frame(self) -> Frame:
+        """What stands around every body, what `with_behind` put behind it included."""
+        return self._frame._replace(end=[*self._frame.end, *self._behind])
+
+    def with_behind(self, tokens: Sequence[int]) -> PromptEncoder:
+        """The same with more tokens behind each prompt, e.g. a field's cue; they take no room from the bodies."""
+        other = copy.copy(self)
+        other._behind = [*self._behind, *tokens]
+        other.max_tokens = self.max_tokens + len(tokens)
+        return other
 
     def __call__(self, body: str) -> EncodedPrompt:
         """Encodes one rendered row as one prompt; of windows the first."""
@@ -123,7 +137,8 @@ class PromptEncoder:
         ids = encode(self._tokenizer, body)
         kept = self._kept(ids)
         cut = 0 if self._long == "windows" else max(0, len(ids) - self._room)
-        return [EncodedPrompt([*self._frame.start, *part, *self._frame.end], cut) for part in kept]
+        start, end, _ = self.frame
+        return [EncodedPrompt([*start, *part, *end], cut) for part in kept]
 
     def rows(self, bodies: Sequence[str]) -> EncodedRows:
         """Encodes rendered rows."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -13,17 +13,19 @@ from torch import Tensor
 from predgen.answers.build import Table
 from predgen.answers.free_table import FreeTable
 from predgen.answers.spaces import FreeNumber, LabelSet
-from predgen.config import Normalise
+from predgen.answers.tables import AnswerTable
 from predgen.data.batches import pad_prompts
-from predgen.decoding.score import score_trie
+from predgen.decoding.decode import decode
 from predgen.errors import ConfigError
+from predgen.information.leave_out import ReadPrompts, Stretch, read_whole, read_without
+from predgen.model.baselines import ReadPrompt
 from predgen.model.outputs import Scores
-from predgen.model.writer import Prefix, Writer
+from predgen.model.writer import Writer
 from predgen.run import Run
 
 Floats = NDArray[np.float64]
-_GROUP = 8  # left-out stretches that share a prefix; larger groups read more twice, smaller ones make more passes
-_TOKENS = 4096  # most tokens of a pass
+_TOKENS = 512  # most tokens of a pass
+A_PASS = 8  # tokens that a pass of a few tails counts for besides its own: all weights are read for it
 
 
 class Said(NamedTuple):
@@ -69,91 +71,98 @@ def said_under(run: Run, ids: Sequence[int], masks: Tensor) -> Said:
     """
     method: Any = run.method
     prompts = [[token for token, there in zip(ids, mask, strict=True) if there] for mask in masks.tolist()]
+    order = sorted(range(len(prompts)), key=lambda row: len(prompts[row]))  # little padding
     step, parts = max(1, _TOKENS // len(ids)), []
     for start in range(0, len(prompts), step):
-        batch = pad_prompts(prompts[start : start + step])
+        batch = pad_prompts([prompts[row] for row in order[start : start + step]])
         parts.append(method.score(batch.prompt_ids.to(_device(run)), batch.prompt_mask.to(_device(run))))
-    return _said(run, Scores.joined(parts))
+    back = np.argsort(order)
+    return Said(*(None if part is None else part[back] for part in _said(run, Scores.joined(parts))))
 
 
-def said_without(run: Run, ids: Sequence[int], stretches: Sequence[tuple[int, int]]) -> Said:
-    """The answers to a prompt as it is, and then without each of some stretches of it.
+class Occlusion:
+    """A prompt that is read once, and answered with and without stretches of it.
 
-    What stands before a stretch is read once and shared; only what stands behind it is read anew. Exactly as
-    `said_under` with one masked stretch a row.
+    What stands before a stretch is not read again. A variant is answered exactly as `said_under` answers it.
 
     Args:
         run: A fitted run.
         ids: The prompt, n tokens.
-        stretches: (start, stop) each, ascending, none with the prompt's last token.
+    """
+
+    def __init__(self, run: Run, ids: Sequence[int]) -> None:
+        self._run, self._ids = run, list(ids)
+        method: Any = run.method
+        self._writer: Writer = method.writer
+        self._nodes = _nodes(getattr(method, "table", None))
+        with torch.no_grad():
+            self._read = read_whole(self._writer, self._ids, _device(run), states=not hasattr(method, "table"))
+            self.whole = _said(run, _scores(run, self._read))
+        self.tokens = self.plain  # read so far, and `A_PASS` a call
+
+    @property
+    def plain(self) -> int:
+        """Tokens that a plain prediction of the whole prompt reads, those of the answers' tree included."""
+        return len(self._ids) + self._nodes
+
+    def cost(self, stretch: Stretch) -> int:
+        """Tokens that it takes to leave a stretch out."""
+        start, stop = stretch
+        shared = stop if self._read.prefix.keys else stop - start
+        return len(self._ids) - shared + self._nodes
+
+    def without(self, stretches: Sequence[Stretch]) -> Said:
+        """The answers without each of S ≥ 1 stretches, none of them with the prompt's last token."""
+        with torch.no_grad():
+            parts = read_without(self._writer, self._read, self._ids, stretches)
+            scores = Scores.joined([_scores(self._run, part) for part in parts])
+        self.tokens += A_PASS + sum(map(self.cost, stretches))
+        return _said(self._run, scores)
+
+
+def said_without(run: Run, ids: Sequence[int], stretches: Sequence[Stretch]) -> Said:
+    """The answers to a prompt as it is, and then without each of some stretches of it.
+
+    Args:
+        run: A fitted run.
+        ids: The prompt, n tokens.
+        stretches: (start, stop) each, none with the prompt's last token.
 
     Returns:
         Of 1 + S variants, the whole prompt first.
     """
+    occlusion = Occlusion(run, ids)
+    return together([occlusion.whole, *([occlusion.without(stretches)] if stretches else [])])
+
+
+def together(parts: Sequence[Said]) -> Said:
+    """The variants of several, one behind the other."""
+
+    def joined(column: Sequence[Floats | None]) -> Floats | None:
+        there = [part for part in column if part is not None]
+        return np.concatenate(there) if there else None
+
+    return Said(joined([part.log_probs for part in parts]), joined([part.value for part in parts]))
+
+
+def divergences(whole: Floats, others: Floats) -> list[float]:
+    """D(p ‖ q) in nats of one distribution, (1, A) log-probabilities, from each of S others, (S, A)."""
+    found: list[float] = (np.exp(whole) * (whole - others)).sum(axis=1).clip(min=0.0).tolist()
+    return found
+
+
+def _scores(run: Run, read: ReadPrompts) -> Scores:
     method: Any = run.method
-    if not hasattr(method, "table"):
-        return said_under(run, ids, masks_without(len(ids), stretches))
-    with torch.no_grad():
-        scores = scores_without(method.writer, method.table, method.writer_loss.normalise, ids, stretches, _device(run))
-    return _said(run, scores)
+    if read.states is not None:
+        scores: Scores = method.judge(ReadPrompt(read.states, read.mask))
+        return scores
+    # Without a director: the map is of the writer's posterior.
+    return decode(method.writer, read.prefix, method.table, method.writer_loss.normalise).scores
 
 
-def scores_without(
-    writer: Writer,
-    table: Table,
-    normalise: Normalise,
-    ids: Sequence[int],
-    stretches: Sequence[tuple[int, int]],
-    device: torch.device,
-) -> Scores:
-    """The posterior behind a prompt as it is, and then without each of some stretches; see `said_without`."""
-    prompt = torch.tensor(ids, device=device)[None]
-    masks = masks_without(len(ids), stretches).to(device)
-    # A sliding window is counted in columns, those of left-out tokens too: there they must really be gone.
-    shares = writer.windows is None
-    shared: Prefix | None = None  # the tokens before the group at hand
-    read, parts = 0, list[Prefix]()
-    groups = [(0, 1), *((first, min(first + _GROUP, len(masks))) for first in range(1, len(masks), _GROUP))]
-    for first, last in groups:
-        mask = masks[first:last]
-        start = stretches[first - 1][0] if first else 0
-        if not start or not shares:
-            # Nothing is shared by the whole prompt and by those without its first word.
-            kept = [prompt[0, row.bool()].tolist() for row in mask]
-            batch = pad_prompts(kept)
-            parts.append(writer.prefill(batch.prompt_ids.to(device), batch.prompt_mask.to(device)))
-            continue
-        if shared is None:
-            shared = writer.prefill(prompt[:, :start], masks[:1, :start])
-        elif start > read:
-            shared = writer.read_on(shared, prompt[:, read:start], masks[:1, read:start])
-        read = start
-        rest = prompt[:, start:].expand(len(mask), -1)
-        parts.append(writer.read_on(_repeated(shared, len(mask)), rest, mask[:, start:]))
-    scored = [score_trie(writer, part, cast(Any, table), normalise) for part in parts]
-    return Scores.nothing()._replace(
-        log_posterior=torch.cat([part.log_posterior for part in scored]),
-        greedy=torch.cat([part.greedy for part in scored]),
-    )
-
-
-def _repeated(prefix: Prefix, rows: int) -> Prefix:
-    """One row's prefix as that of several; nothing is copied."""
-    return Prefix(
-        tuple(key.expand(rows, -1, -1, -1) for key in prefix.keys),
-        tuple(value.expand(rows, -1, -1, -1) for value in prefix.values),
-        prefix.ids.expand(rows, -1),
-        prefix.mask.expand(rows, -1),
-        prefix.logits.expand(rows, -1),
-    )
-
-
-def masks_without(length: int, stretches: Sequence[tuple[int, int]]) -> Tensor:
-    """(1 + S, length): all there, and then each stretch masked."""
-    masks = torch.ones(1 + len(stretches), length, dtype=torch.long)
-    for row, (start, stop) in enumerate(stretches, start=1):
-        masks[row, start:stop] = 0
-    return masks
+def _nodes(table: Table | None) -> int:
+    """Tokens that are read behind every prompt; those of a search are not known beforehand and not counted."""
+    return table.inner.shape[0] if isinstance(table, AnswerTable) and table.exact else 0
 
 
 def _said(run: Run, scores: Scores) -> Said:

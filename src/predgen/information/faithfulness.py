@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from predgen.answers.spaces import LabelSet
 from predgen.information.answers import Said, said_under
-from predgen.information.token_map import Column, Prompted
+from predgen.information.token_map import Column, Prompted, TokenMap
 from predgen.information.words import Word
 from predgen.run import Run
 
@@ -72,21 +72,27 @@ class Faithfulness:
         return {**asdict(self), "deletion_area": self.deletion_area, "insertion_area": self.insertion_area}
 
 
-def faithfulness(run: Run, prompted: Prompted, column: Column, seed: int = 0) -> Faithfulness:
-    """Measures a map's column.
+def faithfulness(
+    run: Run, prompted: Prompted, made: TokenMap, column: Column | None = None, seed: int = 0
+) -> Faithfulness:
+    """Measures a column of a map.
 
     Args:
         run: The run that was explained.
         prompted: The prompt.
-        column: Ranks the words: by size, or where it is signed by how much they speak for the answer it is of.
+        made: Its map; a word of a piece ranks by its share of the piece's number.
+        column: Ranks the words: by size, or where it is signed by how much they speak for the answer it is of. None:
+            the map's main one.
         seed: Of the random orders.
 
     Raises:
         ConfigError: As `check_explainable` has it.
     """
+    column = column or made.main
     # For a number either direction moves it; for an option only what speaks for it keeps it up.
     for_an_option = column.signed and isinstance(run.space, LabelSet)
     scores = np.array(column.values) if for_an_option else np.abs(column.values)
+    scores = np.repeat(scores / np.array(made.sizes), made.sizes)
     words = prompted.words
     best_first = np.argsort(-scores, kind="stable")
     draw = np.random.default_rng(seed)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from predgen.answers.spaces import LabelSet, LogGrid
-from predgen.data.schema import read_targets
+from predgen.data.schema import read_fields
 from predgen.data.splits import sample_rows
 from predgen.data.table import Table
 from predgen.errors import ConfigError, DataError
@@ -27,10 +27,10 @@ from predgen.information.estimate import (
     split_held_out,
 )
 from predgen.information.layout import Layout
+from predgen.information.one_answer import OneAnswer
 from predgen.information.reduce import principal_components
 from predgen.information.representations import Representations, check_kind, extract, kind_of, layer_count
 from predgen.information.targets import Target, continuous_target, discrete_target
-from predgen.run import Run
 from predgen.training.run_folder import SPLITS, read_json
 
 Floats = NDArray[np.float64]
@@ -161,7 +161,7 @@ def unseen_rows(folders: Sequence[Path], table: Table, max_rows: int | None) -> 
 
 def measure(
     folders: Sequence[Path],
-    load_run: Callable[[Path], Run],
+    load_run: Callable[[Path], OneAnswer],
     table: Table,
     settings: MeasureSettings,
     counting: Callable[[str, int], Any],
@@ -170,7 +170,7 @@ def measure(
 
     Args:
         folders: Run folders that predict the same target.
-        load_run: Loads one; one after another, so that one model is in memory.
+        load_run: Loads the answer of one that is to be looked into; one after another, so that one model is in memory.
         table: Rows with that target.
         settings: What is measured.
         counting: Unit and total → a context that yields a progress function.
@@ -186,26 +186,28 @@ def measure(
     fit_rows, held_out = split_held_out(len(rows), settings.estimate)
     notes, jobs, target, asked = [note], list[_Job](), None, None
     for folder in folders:
-        run = load_run(folder)
+        answer = load_run(folder)
+        run = answer.run
         check_shared(run)
         if settings.kind is not None:
             check_kind(run, settings.kind)
-        check_targets(run.targets, table)
-        column = run.record.target
-        if asked not in (None, (column, run.record.task)):
+        check_targets([answer.target], table)
+        column, label, task = answer.target.column, answer.target.label, answer.target.task
+        if asked not in (None, (column, label, task)):
             raise DataError(
-                f"{folder} predicts {column!r} ({run.record.task}), the runs before it {asked[0]!r} ({asked[1]}).",
+                f"{folder} predicts {_said(column, label, task)}, the runs before it {_said(*asked)}.",
                 "Information can be compared only about one target.",
             )
-        asked = column, run.record.task
-        target = target or target_of(run, rows, column, fit_rows)
+        asked = column, label, task
+        target = target or target_of(answer, rows, fit_rows)
         layers = _layers(layer_count(run), settings.by_layer)
         with counting("rows", len(rows)) as progress:
-            kept = extract(run, folder, [run.body(row) for row in rows], settings.layout, layers, progress)
+            bodies = [run.body(row) for row in rows]
+            kept = extract(run, folder, bodies, settings.layout, layers, progress, answer.field)
         if kept.cut:
             notes.append(f"{folder}: {kept.cut} texts are longer than the context; what was read of them counts.")
         jobs.append(_Job(str(folder), run.record.config["method"], kind_of(run), kept, layers))
-        del run
+        del run, answer
     assert target is not None
     plans = [plan for job in jobs for plan in _plans(job, settings, fit_rows)]
     found: dict[str, list[Measured]] = {"measured": [], "sweep": [], "by_layer": []}
@@ -225,22 +227,25 @@ def measure(
     )
 
 
-def target_of(run: Run, rows: Sequence[dict[str, Any]], column: str, fit_rows: Integers) -> Target:
+def _said(column: str, label: str | None, task: str) -> str:
+    return f"{column!r} ({task if label is None else f'whether it has {label!r}'})"
+
+
+def target_of(answer: OneAnswer, rows: Sequence[dict[str, Any]], fit_rows: Integers) -> Target:
     """A run's target as the estimators take it: its classes, or its numbers as the answers write them.
 
     Args:
-        run: Whose answers.
+        answer: Whose answers.
         rows: N rows.
-        column: Of the target.
         fit_rows: The rows that a rank map may be learned from.
 
     Raises:
         DataError: If the target is constant, or cannot be read.
     """
-    truth = read_targets(rows, column, run.record.task, run.marker, run.targets[0].names)
-    if isinstance(run.space, LabelSet):
+    (truth,) = read_fields(rows, [answer.target])
+    space = answer.run.space
+    if isinstance(space, LabelSet):
         return discrete_target(truth)
-    space = run.space
     if isinstance(space, LogGrid):  # whose step grows with the number: the smallest is that at which nothing is lost
         step = 10.0 ** (math.floor(math.log10(space.smallest) + 1e-9) - space.digits + 1)
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,12 +14,12 @@ from predgen.data.templates import render
 from predgen.errors import ConfigError, DataError, nearest
 from predgen.information.faithfulness import faithfulness
 from predgen.information.measure import Information, MeasureSettings, measure
+from predgen.information.one_answer import OneAnswer
 from predgen.information.paper_runs import PAPER_DATA, paper_run, read_paper_data
 from predgen.information.pictures import bars, components_curves
 from predgen.information.render import write_html, write_png
 from predgen.information.token_map import EstimatorName, explain, prompt_of
 from predgen.model.build import METHOD_NAMES
-from predgen.run import Run
 from predgen.training.run_folder import write_json
 
 _MEASURED_ON = ("vader-tweets", "sst2")  # the paper does not say all of Fig. 2's data sets
@@ -64,7 +65,7 @@ class Workshop:
     root: Path | None
     runs: Path
     out: Path
-    load_run: Callable[[Path], Run]
+    load_run: Callable[[Path], OneAnswer]
     say: Callable[[str], None]
     counting: Callable[[str, int], Any]
 
@@ -114,11 +115,11 @@ def _measured(data: str, settings: MeasureSettings, shop: Workshop) -> Informati
 
 def _map(name: str, data: str, shop: Workshop) -> list[Path]:
     row = _row_to_show(data, read_paper_data(data, shop.root, "validation"))
-    run, written = shop.load_run(paper_run(data, "predgen", shop.runs, shop.root, shop.say)), list[Path]()
+    run, written = shop.load_run(paper_run(data, "predgen", shop.runs, shop.root, shop.say)).run, list[Path]()
     prompted = prompt_of(run, row)
     for estimator in _ESTIMATORS:
-        made = explain(run, row, estimator, prompted)
-        true = faithfulness(run, prompted, made.main)
+        made = explain(run, row, estimator, prompted, budget=math.inf)
+        true = faithfulness(run, prompted, made)
         stem = name if estimator == "occlusion" else f"{name}_{estimator}"
         write_png(made, true, shop.out / f"{stem}.png")
         write_html(made, true, shop.out / f"{stem}.html")

@@ -56,8 +56,9 @@ def bars(panels: Sequence[Information], path: Path) -> None:
             highest = max(one.estimate.high for one in panel.measured)
             if panel.ceiling < 2.5 * highest:
                 axes.axvline(panel.ceiling, color=BLACK, linestyle="--", linewidth=1)
-                axes.text(panel.ceiling, -0.62, "H(Y)", fontsize=8, ha="center", va="bottom")
-        axes.legend(fontsize=8, frameon=False, loc="lower right")
+                axes.text(panel.ceiling, len(rows) - 0.5, "H(Y) ", fontsize=8, rotation=90, ha="right", va="bottom")
+        # Above the bars, since an interval may end anywhere among them.
+        axes.legend(fontsize=8, frameon=False, ncols=len(estimators), loc="lower right", bbox_to_anchor=(1.0, 1.0))
         ceiling = "" if panel.ceiling is None else f"; H(Y) {panel.ceiling:.2f}"
         _dress(axes, "", f"nats, 95% interval{ceiling}", "")
         axes.set_title(f"{panel.data}, {panel.rows} unseen rows", fontsize=10, loc="left", pad=14)

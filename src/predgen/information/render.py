@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import math
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,16 +26,12 @@ def shade(value: float, largest: float) -> tuple[int, int, int]:
 
     Args:
         value: Of a word.
-        largest: Of all sizes in the column; 0 where nothing has any.
+        largest: What is drawn in full colour; 0 where nothing has any size.
     """
     share = 0.0 if largest <= 0 else min(1.0, abs(value) / largest)
     colour = _FOR if value >= 0 else _AGAINST
     red, green, blue = (round(255 + (part - 255) * share) for part in colour)
     return red, green, blue
-
-
-def _largest(column: Column) -> float:
-    return max(abs(value) for value in column.values)
 
 
 def terminal_lines(token_map: TokenMap, most: int = 12) -> list[Text]:
@@ -49,7 +46,7 @@ def terminal_lines(token_map: TokenMap, most: int = 12) -> list[Text]:
     lines = []
     for column in token_map.columns[:most]:
         line = Text(f"{column.name} ({column.unit}): ", style="bold")
-        largest = _largest(column)
+        largest = column.scale
         for word, value in zip(token_map.words, column.values, strict=True):
             red, green, blue = shade(value, largest)
             line.append(word.text.replace("\n", " "), style=f"rgb(20,20,20) on rgb({red},{green},{blue})")
@@ -78,7 +75,7 @@ def write_html(token_map: TokenMap, faithful: Faithfulness | None, path: Path) -
     ]
     for column in token_map.columns:
         parts.append(f"<h2>{html.escape(column.name)} <small>({html.escape(column.unit)})</small></h2><p>")
-        largest = _largest(column)
+        largest = column.scale
         for word, value in zip(token_map.words, column.values, strict=True):
             red, green, blue = shade(value, largest)
             parts.append(
@@ -104,11 +101,12 @@ def write_png(token_map: TokenMap, faithful: Faithfulness | None, path: Path, mo
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    words = [_short(word.text) for word in token_map.words]
+    words = [_short(word.text, size) for word, size in zip(token_map.words, token_map.sizes, strict=True)]
     columns = token_map.columns[:most]
     blocks = math.ceil(len(words) / _WORDS_A_LINE)
     wide = min(len(words), _WORDS_A_LINE)
-    block_height, curves = 0.42 * len(columns) + 0.8, 2.2 if faithful else 0.0
+    lines = max(word.count("\n") for word in words)
+    block_height, curves = 0.42 * len(columns) + 0.8 + 0.3 * lines, 2.2 if faithful else 0.0
     figure = Figure(figsize=(2.4 + 0.62 * wide, 0.5 + blocks * block_height + curves), layout="constrained")
     FigureCanvasAgg(figure)
     grid = figure.add_gridspec(
@@ -119,7 +117,7 @@ def write_png(token_map: TokenMap, faithful: Faithfulness | None, path: Path, mo
         start, stop = block * _WORDS_A_LINE, min((block + 1) * _WORDS_A_LINE, len(words))
         image = np.ones((len(columns), wide, 3))
         for row, column in enumerate(columns):
-            largest = _largest(column)
+            largest = column.scale
             for place in range(start, stop):
                 value = column.values[place]
                 image[row, place - start] = np.array(shade(value, largest)) / 255
@@ -151,13 +149,17 @@ def write_png(token_map: TokenMap, faithful: Faithfulness | None, path: Path, mo
     figure.savefig(path, dpi=120)
 
 
-def _short(text: str) -> str:
+def _short(text: str, words: int) -> str:
+    """A word in one line; a piece of several in up to three."""
     plain = " ".join(text.split()) or "·"
+    if words > 1:
+        return textwrap.fill(plain, 18, max_lines=3, placeholder=" …")
     return plain if len(plain) <= 14 else plain[:13] + "…"
 
 
 def _number(value: float) -> str:
-    return f"{value:.2f}" if abs(value) >= 0.005 else ("0" if value == 0 else f"{value:.0e}")
+    decimals = 2 if abs(value) >= 0.095 else 3
+    return "0" if abs(value) < 0.0005 else f"{value:.{decimals}f}"
 
 
 def legend(columns: Sequence[Column]) -> str:

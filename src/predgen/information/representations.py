@@ -102,6 +102,7 @@ def extract(
     layout: Layout,
     layers: Sequence[int],
     progress: Callable[[int], None] = lambda rows: None,
+    field: str | None = None,
 ) -> Representations:
     """Reads rows, or finds that they have been read.
 
@@ -112,6 +113,7 @@ def extract(
         layout: Which tokens are kept, where the method has token states.
         layers: Which layers, 0 to `layer_count`.
         progress: Called with the number of rows done after each pass.
+        field: Which of several answers the run is of, whose states stand behind a cue of its own.
 
     Raises:
         ConfigError: If there is no such layer.
@@ -130,6 +132,7 @@ def extract(
         "layers": list(layers),
         "part": PART,
         "version": 1,
+        **({} if field is None else {"field": field}),
     }
     home = folder / FOLDER / hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
     encoded = [run.encoder(body) for body in bodies]

@@ -17,22 +17,23 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from predgen.answers.spaces import LabelSet, NumberGrid
-from predgen.data.prompts import frame_of
 from predgen.data.tokens import decode as spell
-from predgen.decoding.decode import decode
 from predgen.errors import DataError
-from predgen.information.answers import Said, check_explainable, check_shared, said_without
+from predgen.information.answers import Occlusion, Said, check_explainable, check_shared, divergences, said_without
+from predgen.information.coarse_to_fine import LeftOut, leave_out
 from predgen.information.words import Word, words_of
 from predgen.run import Run
 from predgen.streaming import Row
 
 Floats = NDArray[np.float64]
 EstimatorName = Literal["occlusion", "hidden", "gradients"]
+SMALL_NATS = 0.05  # a change of a distribution, or of an option's log-probability, that one need not explain
+SMALL_SPREAD = 0.1  # of a number, in standard deviations of the training targets
+BUDGET = 8.0  # plain predictions that a map of a longer text may cost
+SHORT = 20  # words that are all left out alone, whatever they cost
 MAP_ESTIMATORS: tuple[EstimatorName, ...] = ("occlusion", "hidden", "gradients")
 
 
@@ -45,12 +46,19 @@ class Column:
         unit: Of the numbers.
         signed: Whether they have a direction: above zero the word speaks for it.
         values: One a word.
+        small: A size that is still a small one; colours are no stronger than it deserves.
     """
 
     name: str
     unit: str
     signed: bool
     values: list[float]
+    small: float = 0.0
+
+    @property
+    def scale(self) -> float:
+        """The size that is drawn in full colour: the largest, or `small` where all are smaller."""
+        return max(self.small, *map(abs, self.values))
 
 
 @dataclass(frozen=True)
@@ -62,8 +70,9 @@ class TokenMap:
         method: The run's.
         body: The text as the prompt shows it.
         answer: What the run answers, in words.
-        words: The body's, in order.
-        columns: What each word has to do with it.
+        words: The body's, in order; or pieces of several words each, where words alone were too many.
+        columns: What each of them has to do with it.
+        sizes: How many words each of them is.
         notes: What is left out of the map, and why.
     """
 
@@ -73,6 +82,7 @@ class TokenMap:
     answer: str
     words: list[Word]
     columns: list[Column]
+    sizes: list[int]
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -111,12 +121,12 @@ def prompt_of(run: Run, row: Row) -> Prompted:
     """
     check_shared(run)
     body = run.body(row)
-    encoded = run.encoder(body)
-    prompt = run.record.config["prompt"]
-    frame = frame_of(run.tokenizer, prompt["cue"], prompt["chat"])
+    encoded, *further = run.encoder.parts(body)
+    frame = run.encoder.frame
     start, stop = len(frame.start), len(encoded.ids) - len(frame.end)
     words = words_of(run.tokenizer, encoded.ids, start, stop)
-    notes = [f"The cue {prompt['cue']!r} ends every prompt and is not left out."]
+    cue = spell(run.tokenizer, frame.end)
+    notes = [f"The cue {cue!r} ends every prompt and is not left out."]
     if words and words[-1].stop == len(encoded.ids):
         # The answer is predicted by the prompt's last token.
         notes = ["The last word is what the answer stands behind, without a cue; it is not left out."]
@@ -125,6 +135,8 @@ def prompt_of(run: Run, row: Row) -> Prompted:
         raise DataError(f"{body!r} has {len(words)} word to leave out.", "A map needs at least two.")
     if start:
         notes.append(f"{start} special or framing tokens in front cannot be left out.")
+    if further:
+        notes.append(f"The text is read in {1 + len(further)} windows; answer and map are of the first alone.")
     if encoded.cut:
         notes.append(
             f"{encoded.cut} tokens are beyond the context; the model does not read them, and the map ends there."
@@ -132,7 +144,13 @@ def prompt_of(run: Run, row: Row) -> Prompted:
     return Prompted(body, encoded.ids, words, notes)
 
 
-def explain(run: Run, row: Row, estimator: EstimatorName = "occlusion", prompted: Prompted | None = None) -> TokenMap:
+def explain(
+    run: Run,
+    row: Row,
+    estimator: EstimatorName = "occlusion",
+    prompted: Prompted | None = None,
+    budget: float | None = None,
+) -> TokenMap:
     """Makes a map.
 
     Args:
@@ -140,18 +158,32 @@ def explain(run: Run, row: Row, estimator: EstimatorName = "occlusion", prompted
         row: A text, or a mapping of the template's columns.
         estimator: In `MAP_ESTIMATORS`.
         prompted: What `prompt_of` gave for the row, if it is there.
+        budget: What occlusion may cost, in plain predictions of the same prompt; longer texts are left out in pieces,
+            words only where the answer depends on them. Infinite: every word alone. None: that for texts of up to
+            `SHORT` words, else `BUDGET`.
 
     Raises:
         DataError: If the row cannot be read.
         ConfigError: If the run's answers have no distribution, or captum is asked for and missing.
     """
     prompted = prompted or prompt_of(run, row)
+    words, sizes, notes = prompted.words, [1] * len(prompted.words), list(prompted.notes)
     if estimator == "occlusion":
         check_explainable(run)
-        said = said_without(run, prompted.ids, [(word.start, word.stop) for word in prompted.words])
-        columns, answer = occlusion_columns(run, said), answer_text(run, said)
+        if budget is None:
+            budget = math.inf if len(words) <= SHORT else BUDGET
+        left = leave_out(Occlusion(run, prompted.ids), words, budget)
+        columns, answer = occlusion_columns(run, left.said), answer_text(run, left.said)
+        if len(left.pieces) < len(words):
+            sizes = [stop - start for start, stop in left.pieces]
+            notes.append(_in_pieces(left, sizes))
+            words = [_joined(words[start:stop]) for start, stop in left.pieces]
+        if all(column.scale <= column.small for column in columns):
+            notes.append(_says_little(columns[0]))
     elif estimator == "hidden":
-        columns, answer = _hidden_columns(run, prompted)
+        from predgen.information.hidden import hidden_columns
+
+        columns, answer = hidden_columns(run, prompted)
     else:
         from predgen.information.gradients import gradient_columns
 
@@ -159,7 +191,26 @@ def explain(run: Run, row: Row, estimator: EstimatorName = "occlusion", prompted
         said = said_without(run, prompted.ids, [])
         columns, answer = gradient_columns(run, prompted, said), answer_text(run, said)
     method = str(run.record.config["method"])
-    return TokenMap(estimator, method, prompted.body, answer, prompted.words, columns, list(prompted.notes))
+    return TokenMap(estimator, method, prompted.body, answer, words, columns, sizes, notes)
+
+
+def _says_little(column: Column) -> str:
+    most = max(map(abs, column.values))
+    return f"No word alone changes the answer ({column.name}: at most {most:.2g} {column.unit}): the colours are pale."
+
+
+def _joined(words: Sequence[Word]) -> Word:
+    return Word("".join(word.text for word in words), words[0].start, words[-1].stop)
+
+
+def _in_pieces(left: LeftOut, sizes: Sequence[int]) -> str:
+    larger = [size for size in sizes if size > 1]
+    return (
+        f"Skipped: {sum(larger)} words stand in {len(larger)} pieces of up to {max(larger)}, each left out as one: the "
+        "budget went to the pieces that change the answer most. A piece's number is its own, not its words': they can "
+        f"undo each other. Cost: {left.spent:.1f} plain predictions, counted in tokens; every word alone would take "
+        f"{left.exact:.0f} (--budget all)."
+    )
 
 
 def answer_text(run: Run, said: Said) -> str:
@@ -181,18 +232,20 @@ def occlusion_columns(run: Run, said: Said) -> list[Column]:
     """
     columns = []
     if said.log_probs is not None:
-        columns.append(Column("divergence", "nats", False, _divergences(said.log_probs)))
+        columns.append(
+            Column("divergence", "nats", False, divergences(said.log_probs[:1], said.log_probs[1:]), SMALL_NATS)
+        )
     if isinstance(run.space, LabelSet) and said.log_probs is not None:
         shifts = said.log_probs[:1] - said.log_probs[1:]
         for place, label in enumerate(run.space.labels):
-            columns.append(Column(label, "nats", True, shifts[:, place].tolist()))
+            columns.append(Column(label, "nats", True, shifts[:, place].tolist(), SMALL_NATS))
         return columns
     assert said.value is not None
-    columns.append(Column("expected value" if said.log_probs is not None else "value", "target", True,
-                          (said.value[0] - said.value[1:]).tolist()))  # fmt: skip
+    name, moved = "value" if said.log_probs is None else "expected value", said.value[0] - said.value[1:]
+    columns.append(Column(name, "target", True, moved.tolist(), SMALL_SPREAD * run.record.spread))
     if said.log_probs is not None and isinstance(run.space, NumberGrid):
         for name, logs in digit_log_probs(run.space, said.log_probs):
-            columns.append(Column(name, "nats", False, _divergences(logs)))
+            columns.append(Column(name, "nats", False, divergences(logs[:1], logs[1:]), SMALL_NATS))
     return columns
 
 
@@ -225,61 +278,3 @@ def _place_name(place: int, point: int, characters: Sequence[str]) -> str:
         return "sign"
     power = point - 1 - place if place < point else point - place
     return f"digit {10.0**power:g}"
-
-
-def _divergences(log_probs: Floats) -> list[float]:
-    whole, others = log_probs[:1], log_probs[1:]
-    divergences: list[float] = (np.exp(whole) * (whole - others)).sum(axis=1).clip(min=0.0).tolist()
-    return divergences
-
-
-@torch.no_grad()
-def _hidden_columns(run: Run, prompted: Prompted) -> tuple[list[Column], str]:
-    method: Any = run.method
-    device = next(run.method.parameters()).device
-    ids = torch.tensor([prompted.ids], device=device)
-    mask = torch.ones_like(ids)
-    if hasattr(method, "pool"):
-        states = method.writer.read(ids, mask)
-        # A pooled state is a mean or one of the tokens' own states: beside itself there is no end of likeness.
-        return [_alike("pooled state", method.pool(states, mask)[0], states[0], prompted)], "the head's"
-    prefix, layers = method.writer.prefill_layers(ids, mask)
-    if isinstance(run.space, LabelSet):
-        count = method.table.answers
-        answers = [
-            method.table.targets[number][: int(method.table.target_mask[number].sum()) - 1] for number in range(count)
-        ]
-        own = decode(method.writer, prefix, method.table, method.writer_loss.normalise)
-        found = []
-        for label, tokens in zip(run.space.labels, answers, strict=True):
-            written = method.writer.extend(prefix, tokens[None], torch.ones_like(tokens)[None])
-            found.append(_alike(label, written.states[0, -1], layers[-1][0], prompted))
-        greedy = own.scores.greedy
-        assert greedy is not None
-        best = int(greedy[0])
-        # The answer's own map first, the other options behind it.
-        return [found[best], *found[:best], *found[best + 1 :]], run.space.labels[best]
-    own = decode(method.writer, prefix, method.table, method.writer_loss.normalise)
-    written = method.writer.extend(prefix, own.ids, own.mask)
-    real = [place for place in range(own.ids.shape[1]) if bool(own.mask[0, place])]
-    columns = []
-    for place in real:
-        token = spell(run.tokenizer, own.ids[0, place : place + 1].tolist())
-        columns.append(_alike(f"token {place + 1}: {token!r}", written.states[0, place], layers[-1][0], prompted))
-    average = np.mean([column.values for column in columns], axis=0).tolist()
-    text = spell(run.tokenizer, own.ids[0, real].tolist()).strip()
-    return [Column("answer (mean of its tokens)", "nats a coordinate", False, average), *columns], text
-
-
-def _alike(name: str, answer: Tensor, states: Tensor, prompted: Prompted) -> Column:
-    """−½ log(1 − ρ²) of one state and each token's, a word taking its tokens' largest."""
-    every = torch.cat([states, answer[None]]).double()
-    # Coordinates with a large mean or spread, which all of a model's states share, would make everything alike.
-    every = (every - every.mean(dim=0)) / every.std(dim=0).clamp_min(1e-9)
-    centred = every - every.mean(dim=1, keepdim=True)
-    length = centred.norm(dim=1).clamp_min(1e-12)
-    correlation = (centred[:-1] @ centred[-1]) / (length[:-1] * length[-1])
-    bits = -0.5 * torch.log((1.0 - correlation.square()).clamp_min(1e-6))
-    return Column(
-        name, "nats a coordinate", False, [float(bits[word.start : word.stop].max()) for word in prompted.words]
-    )

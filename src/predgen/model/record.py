@@ -28,6 +28,11 @@ class CuedMethod(Method[Any]):
         self.method, self.reader_name = method, method.reader_name
         self._cue = torch.tensor(cue)
 
+    @property
+    def cue(self) -> list[int]:
+        """The tokens between prompt and answer, as far as the method reads them: a head reads the prompt alone."""
+        return self._cue.tolist() if isinstance(self.method, WritingMethod) else []
+
     def read(
         self, prompt_ids: Tensor, prompt_mask: Tensor, to_learn: bool = False, head: SharedHead | None = None
     ) -> Any:

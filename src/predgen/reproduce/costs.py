@@ -19,6 +19,7 @@ from predgen.errors import ModelError
 from predgen.reproduce.cell import Cell, config_of, rates_of, reports_of, settings_of, total_steps
 from predgen.reproduce.models import Size, find_model
 from predgen.reproduce.scales import find_scale
+from predgen.reproduce.smoke import read_sample
 
 # A token of English is four characters, and a sample row is shorter than most.
 _CHARACTERS_A_TOKEN, _LONGER_THAN_SAMPLE = 4.0, 1.5
@@ -101,8 +102,7 @@ def matrix_speed() -> float:
 
 def prompt_tokens(task: Task, config: RunConfig) -> int:
     """A usual prompt's, by the task's sample row."""
-    sample = task.sample if task.read is None else task.read(task.sample)
-    characters = len(render(task.template, sample)) + len(task.cue)
+    characters = len(render(task.template, read_sample(task))) + len(task.cue)
     tokens = round(_LONGER_THAN_SAMPLE * characters / _CHARACTERS_A_TOKEN)
     return min(tokens, config.prompt.max_tokens or tokens)
 

@@ -50,14 +50,15 @@ class Outcome:
         return "Cells: " + ", ".join(f"{count} {what}" for count, what in parts if count) + "."
 
 
-def run_grid(cells: Sequence[Cell], ledger: Ledger, retry: bool, say: Say) -> Outcome:
+def run_grid(cells: Sequence[Cell], ledger: Ledger, say: Say, retry: bool = False, root: str | None = None) -> Outcome:
     """Runs what is not finished; a cell that fails is written down, and stops no other.
 
     Args:
         cells: In the order in which they are tried.
         ledger: What is done already; other processes may share it.
-        retry: Whether cells that failed earlier are tried again.
         say: Takes one line at a time.
+        retry: Whether cells that failed earlier are tried again.
+        root: A folder of data, as `data.root`.
 
     Raises:
         Interrupted: If it was stopped; what is half done goes on next time.
@@ -76,7 +77,7 @@ def run_grid(cells: Sequence[Cell], ledger: Ledger, retry: bool, say: Say) -> Ou
                 outcome.failed[cell.id] = str(ledger.failure(cell.id)["message"])
             else:
                 say(f"Cell {number + 1} of {len(cells)}: {cell.id}")
-                _run_one(cell, ledger, outcome, say)
+                _run_one(cell, ledger, outcome, say, root)
     _look_again(ledger, outcome)
     return outcome
 
@@ -97,7 +98,7 @@ def shard(cells: Sequence[Cell], which: str) -> list[Cell]:
     return list(cells[int(part) - 1 :: int(parts)])
 
 
-def _run_one(cell: Cell, ledger: Ledger, outcome: Outcome, say: Say) -> None:
+def _run_one(cell: Cell, ledger: Ledger, outcome: Outcome, say: Say, root: str | None) -> None:
     try:
         check_memory(cell, *memory_for_models())
     except ModelError as problem:
@@ -106,7 +107,7 @@ def _run_one(cell: Cell, ledger: Ledger, outcome: Outcome, say: Say) -> None:
         say(str(problem))
         return
     try:
-        ledger.keep(cell.id, run_cell(cell, ledger, say))
+        ledger.keep(cell.id, run_cell(cell, ledger, root, say))
     except (Interrupted, KeyboardInterrupt):
         raise Interrupted(
             f"Stopped in the cell {cell.id}; {len(outcome.finished)} cells were finished.",

@@ -51,12 +51,13 @@ class Attempt:
     seconds: float
 
 
-def run_cell(cell: Cell, ledger: Ledger, say: Say) -> dict[str, Any]:
+def run_cell(cell: Cell, ledger: Ledger, root: str | None, say: Say) -> dict[str, Any]:
     """Fits and scores a cell; what an earlier process has left half done goes on.
 
     Args:
         cell: To be claimed by this process.
         ledger: Where its run folders go.
+        root: A folder of data, as `data.root`.
         say: Takes one line at a time.
 
     Returns:
@@ -67,14 +68,14 @@ def run_cell(cell: Cell, ledger: Ledger, say: Say) -> dict[str, Any]:
         Interrupted: If it was stopped; it goes on when it is run again.
     """
     started = time.monotonic()
-    attempts = [_attempt(cell, rate, ledger, say) for rate in rates_of(cell)]
+    attempts = [_attempt(cell, rate, ledger, root, say) for rate in rates_of(cell)]
     best = _best(attempts)
     run = load_single(best.folder)
     task, scale = find(cell.task), find_scale(cell.scale)
     reports, resamples = dict[str, Any](), dict[str, Any]()
     for where, split in reports_of(task):
-        name = where.source(split) if split != "train" else where.name
-        rows = report_rows(where, split, scale, run.record.config["data"]["split_seed"])
+        name = where.source(split)
+        rows = report_rows(where, split, scale, run.record.config["data"]["split_seed"], root)
         say(f"Scoring {len(rows.good_rows)} rows of {name}.")
         report, values = _report(run, rows)
         chose = where.name == task.name and split == task.dev
@@ -117,7 +118,7 @@ def short(value: Any) -> Any:
     return float(f"{value:.6g}") if isinstance(value, float) else value
 
 
-def report_rows(task: Task, split: SplitName, scale: Scale, seed: int) -> Table:
+def report_rows(task: Task, split: SplitName, scale: Scale, seed: int, root: str | None) -> Table:
     """The rows of a split that a cell is scored on: the same ones for every cell of a scale.
 
     Raises:
@@ -125,7 +126,7 @@ def report_rows(task: Task, split: SplitName, scale: Scale, seed: int) -> Table:
     """
     if scale.name == "smoke":
         return read_table(made_up_rows(task, scale.report_rows or 1, seed=_SMOKE_SEEDS[split]))
-    table = read_table(task.source(split))
+    table = read_table(task.source(split), root=root)
     chosen = sample_rows(len(table.good_rows), scale.report_rows, seed)
     if len(chosen) == len(table.good_rows):
         return table
@@ -136,10 +137,11 @@ def report_rows(task: Task, split: SplitName, scale: Scale, seed: int) -> Table:
 _SMOKE_SEEDS: dict[SplitName, int] = {"train": 0, "validation": 1, "test": 2}
 
 
-def _attempt(cell: Cell, rate: float, ledger: Ledger, say: Say) -> Attempt:
+def _attempt(cell: Cell, rate: float, ledger: Ledger, root: str | None, say: Say) -> Attempt:
     """Fits one run, or goes on with it, or finds it done."""
     folder = ledger.run_folder(cell.id, rate)
     config = _with_model(config_of(cell, rate, str(folder)), ledger.out)
+    config = replace(config, data=replace(config.data, root=root))
     if folder.exists() and not _ours(folder):
         shutil.rmtree(folder)  # the process that made it was killed before it had written a setting
     say(f"{cell.id}, learning rate {rate:g}")

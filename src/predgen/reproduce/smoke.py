@@ -75,8 +75,13 @@ def made_up_rows(task: Task, count: int, seed: int) -> list[Row]:
         seed: Of the words and answers.
     """
     chance = random.Random(f"{task.name}-{seed}")
-    sample = task.sample if task.read is None else task.read(task.sample)
+    sample = read_sample(task)
     return [{**_filled(sample, chance), task.target: _answer(task, number, chance)} for number in range(count)]
+
+
+def read_sample(task: Task) -> Row:
+    """A task's sample row as the prompt's template takes it."""
+    return (task.sample if task.read is None else task.read(task.sample)) or task.sample
 
 
 def _filled(sample: Row, chance: random.Random) -> Row:

@@ -125,7 +125,7 @@ def cells_of(
 def rates_of(cell: Cell) -> tuple[float, ...]:
     """The learning rates that the cell tries; the same for every method of a scale."""
     scale = find_scale(cell.scale)
-    return scale.rates or (float(_preset(find(cell.task))["train"]["learning_rate"]),)
+    return scale.rates or (float(preset_of(find(cell.task))["train"]["learning_rate"]),)
 
 
 def settings_of(cell: Cell, rate: float) -> dict[str, Any]:
@@ -139,7 +139,7 @@ def settings_of(cell: Cell, rate: float) -> dict[str, Any]:
     settings = task.settings()
     settings["data"] = {**settings["data"], **_sizes(task, scale)}
     settings["data"]["eval"] = None  # it is scored once the rate is chosen, and by nothing that chooses
-    layers: list[Mapping[str, Any]] = [_preset(task) if not scale.rates else {}, scale.settings]
+    layers: list[Mapping[str, Any]] = [preset_of(task) if not scale.rates else {}, scale.settings]
     layers += [method.settings, method.by_kind.get(task.answers, {}), cell.variant.settings]
     model = find_model(cell.model)
     layers.append(
@@ -231,7 +231,8 @@ def variant_named(experiment: Experiment, name: str) -> Variant:
     return next((variant for variant in known if variant.name == name), replace(Variant(), name=name, title=name))
 
 
-def _preset(task: Task) -> dict[str, Any]:
+def preset_of(task: Task) -> dict[str, Any]:
+    """A task's row of Table 3 as nested settings, or what stands in for it where it has none."""
     if task.preset is not None:
         return task.preset.settings()
     return _MATH10K if task.kind == "arithmetic" else _OTHERS

@@ -81,6 +81,6 @@ def _outliers(cells: Sequence[PrintedCell], places: Sequence[int]) -> dict[int, 
     found: dict[int, Finding] = {}
     for place in places:
         others = [cells[other].value for other in places if other != place]
-        if cells[place].value > _TIMES * max(others):
+        if others and cells[place].value > _TIMES * max(others):
             found[place] = ("outlier", f"all others of this method lie between {min(others):g} and {max(others):g}")
     return found

@@ -53,7 +53,7 @@ def reproduce(
     launcher: Annotated[str, typer.Option(help="here, or ray: one cell after another, or spread by Ray.")] = "here",
 ) -> None:
     """Fit and score the cells of the paper's tables, and write ours beside the paper's."""
-    from predgen.reproduce.cell import cells_of
+    from predgen.reproduce.cell import cells_of, tasks_of
     from predgen.reproduce.experiments import EXPERIMENTS, find_experiment
     from predgen.reproduce.grid import run_grid
     from predgen.reproduce.grid import shard as part_of
@@ -67,13 +67,13 @@ def reproduce(
     chosen = find_scale(scale)
     launch = find_launcher(launcher)
     cells: dict[str, Cell] = {}
-    for experiment in wanted:
+    for experiment, named_tasks in tasks_of(wanted, _listed(tasks)):
         found = cells_of(
             experiment,
             chosen,
             models=_listed(models),
             peft=_listed(peft),
-            tasks=_listed(tasks),
+            tasks=named_tasks,
             methods=_listed(methods),
             seeds=_numbers(seeds),
             changed=set_ or (),
@@ -93,6 +93,8 @@ def reproduce(
             for kind, problems in (("Failed", outcome.failed), ("Too large", outcome.too_large)):
                 for cell, problem in problems.items():
                     _say(f"{kind}: {cell}: {problem}")
+            for cell in outcome.stale:
+                _say(f"Made with other settings: {cell}; remove {ledger.cells / cell}.json to fit it again.")
             if outcome.failed and not retry:
                 _say(f"Each error is in {ledger.out / 'failed'}; --retry tries these cells again.")
             whole = not (outcome.failed or outcome.too_large)

@@ -7,7 +7,7 @@ import pytest
 from predgen.config import load_config
 from predgen.data.tasks import TASKS, find
 from predgen.errors import ConfigError, DataError
-from predgen.reproduce.cell import Cell, cells_of, config_of, digest_of, rates_of, reports_of
+from predgen.reproduce.cell import Cell, cells_of, config_of, digest_of, rates_of, reports_of, tasks_of
 from predgen.reproduce.costs import check_memory, cost_of
 from predgen.reproduce.experiments import EXPERIMENTS, Variant
 from predgen.reproduce.grid import shard
@@ -28,9 +28,7 @@ def test_an_id_follows_from_the_cell_and_nothing_else() -> None:
 
 
 def test_cells_of_a_table_are_distinct_and_shared_between_tables() -> None:
-    table, figure = (
-        {cell.id for cell in cells_of(EXPERIMENTS[name], SCALES["cpu"])} for name in ("table2", "fig5")
-    )
+    table, figure = ({cell.id for cell in cells_of(EXPERIMENTS[name], SCALES["cpu"])} for name in ("table2", "fig5"))
     assert len(table) == 6 * 4 * 2 and len(figure) == 6 * 4 * 2
     assert len(table & figure) == 6 * 2  # the default's cells are those of the table
     paper = cells_of(EXPERIMENTS["table1"], SCALES["paper"])
@@ -53,11 +51,8 @@ def test_the_papers_settings_are_valid_and_those_of_table_3(name: str) -> None:
         assert config.data.eval is None and config.data.test_size == 0  # what selects never sees what is reported
         if preset is None:
             continue
-        train = config.train
-        assert (train.learning_rate, train.batch_size, train.accumulate, train.epochs, train.warmup, train.schedule) == (
-            preset.learning_rate, preset.batch_size, preset.accumulate, preset.epochs, preset.warmup_steps,
-            preset.schedule,
-        )  # fmt: skip
+        train, printed = config.train, preset.settings()["train"]
+        assert {key: getattr(train, key) for key in printed} == printed
         if name != "fig4":
             assert config.sampling.steps == preset.sampling_steps
 
@@ -94,7 +89,8 @@ def test_reports_are_all_official_splits_with_labels() -> None:
 def test_a_digest_changes_with_any_setting_and_not_with_the_place() -> None:
     assert digest_of(one()) == digest_of(one())
     assert digest_of(one()) != digest_of(one(changed=("peft.rank=16",)))
-    assert digest_of(one()) != digest_of(one(seed=1))
+    assert digest_of(one()) == digest_of(one(seed=1))  # so that seeds of one group can be told to belong together
+    assert digest_of(one()) != digest_of(one(method="generator"))
 
 
 def test_unknown_names_are_listed() -> None:
@@ -111,6 +107,16 @@ def test_unknown_names_are_listed() -> None:
     with pytest.raises(ConfigError, match="unknown key"):
         config_of(cells_of(table, cpu, changed=["trian.epochs=2"])[0], 1e-3)
     assert cells_of(table, cpu, tasks=["crp"], methods=["predgen"])[0].task == "clear"
+
+
+def test_several_tables_share_a_list_of_tasks() -> None:
+    both = [EXPERIMENTS["table2"], EXPERIMENTS["fig6"]]
+    shared = tasks_of(both, ["sts-b", "boolq", "lcp"])
+    assert [(each.name, names) for each, names in shared] == [("table2", ["stsb", "lcp"]), ("fig6", ["boolq"])]
+    assert [names for _, names in tasks_of(both, [])] == [[], []]
+    assert [each.name for each, _ in tasks_of(both, ["boolq"])] == ["fig6"]
+    with pytest.raises(ConfigError, match=r"Table 2 or Fig. 6 has no column 'gsm8k'"):
+        tasks_of(both, ["gsm8k"])
 
 
 def test_shards_are_a_partition() -> None:

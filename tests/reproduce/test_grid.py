@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from predgen.cli import app
 from predgen.errors import Interrupted, ModelError, PredgenError
 from predgen.reproduce import grid
-from predgen.reproduce.cell import Cell, cells_of
+from predgen.reproduce.cell import Cell, cells_of, digest_of
 from predgen.reproduce.experiments import EXPERIMENTS
 from predgen.reproduce.grid import run_grid
 from predgen.reproduce.ledger import Ledger
@@ -49,7 +49,7 @@ class Fake:
         self.ran.append(cell.id)
         if cell.id in self.raises:
             raise self.raises[cell.id]
-        return {"cell": cell.facts()}
+        return {"cell": cell.facts(), "digest": digest_of(cell)}
 
 
 @pytest.fixture
@@ -66,6 +66,14 @@ def test_a_finished_cell_never_runs_again(fake: Fake, tmp_path: Path) -> None:
     assert (len(outcome.finished), len(outcome.before)) == (1, 2)
     assert fake.ran == [cell.id for cell in cells]
     assert [ledger.state(cell.id) for cell in cells] == ["finished"] * 3
+
+
+def test_a_cell_that_was_made_with_other_settings_is_named(fake: Fake, tmp_path: Path) -> None:
+    cells, ledger = some_cells(2), Ledger(tmp_path)
+    ledger.keep(cells[0].id, {"cell": cells[0].facts(), "digest": "of other days"})
+    outcome = run_grid(cells, ledger, quiet)
+    assert outcome.stale == [cells[0].id] and fake.ran == [cells[1].id]
+    assert "1 of these made with other settings" in outcome.line()
 
 
 def test_a_failed_cell_stops_no_other_and_is_tried_again_on_request(fake: Fake, tmp_path: Path) -> None:
@@ -137,7 +145,8 @@ def test_two_processes_neither_lose_nor_double_a_cell(tmp_path: Path) -> None:
         "from predgen.reproduce.grid import run_grid\n"
         "from predgen.reproduce.ledger import Ledger\n"
         "from predgen.reproduce.scales import SCALES\n"
-        "cells = cells_of(EXPERIMENTS['table2'], SCALES['smoke'], tasks=['lcp'], methods=['predictor'], seeds=range(4))\n"
+        "own = dict(tasks=['lcp'], methods=['predictor'], seeds=range(4))\n"
+        "cells = cells_of(EXPERIMENTS['table2'], SCALES['smoke'], **own)\n"
         "outcome = run_grid(cells, Ledger(Path(sys.argv[1])), lambda line: None)\n"
         "print('OUTCOME', json.dumps([outcome.finished, outcome.before, outcome.elsewhere, outcome.failed]))\n"
     )

@@ -67,7 +67,9 @@ def test_averages_of_printed_rows_are_recomputed() -> None:
 
 
 def test_a_third_of_table_2_is_impossible_as_it_is_read() -> None:
-    pairs = Counter((cell.method, cell.task) for cell in printed_cells() if cell.flag == "pair" and cell.metric == "mae")
+    pairs = Counter(
+        (cell.method, cell.task) for cell in printed_cells() if cell.flag == "pair" and cell.metric == "mae"
+    )
     assert sum(pairs.values()) == 72
     assert not any(method == "predgen" for method, _ in pairs)
     assert pairs["generator", "lcp"] == 12

@@ -12,6 +12,8 @@ from typing import Any
 from predgen.config import RunConfig, load_config
 from predgen.data.tasks import find
 from predgen.data.tasks.task import SplitName, Task
+from predgen.errors import ConfigError, nearest
+from predgen.peft_methods import peft_method
 from predgen.reproduce.experiments import EXPERIMENTS, Experiment, Variant
 from predgen.reproduce.methods import find_method
 from predgen.reproduce.models import find_model
@@ -93,14 +95,8 @@ def cells_of(
         ConfigError: If a model or method is unknown, or the table has no such column.
         DataError: If a task is unknown.
     """
-    from predgen.errors import ConfigError, nearest
-    from predgen.peft_methods import peft_method
-
-    names = [find(task).name for task in tasks]
+    ((_, names),) = tasks_of([experiment], tasks)
     columns = {column.task: column.trained_on for column in experiment.columns}
-    for name in names:
-        if name not in columns and name not in columns.values():
-            raise ConfigError(f"{experiment.title.split(':')[0]} has no column {name!r}:", nearest(name, columns))
     trained = dict.fromkeys(columns.get(name, name) for name in names or columns)
     chosen_peft = list(peft or scale.peft or experiment.peft)
     chosen_methods = list(methods or experiment.methods or scale.methods)
@@ -120,6 +116,23 @@ def cells_of(
         for variant in variants
         for seed in (seeds or scale.seeds)
     ]
+
+
+def tasks_of(experiments: Sequence[Experiment], tasks: Sequence[str]) -> list[tuple[Experiment, list[str]]]:
+    """Each experiment with those of the tasks that it has; one without any is left out, and an empty list asks for all.
+
+    Raises:
+        ConfigError: If a task is in none of them.
+        DataError: If a task is unknown.
+    """
+    names = [find(task).name for task in tasks]
+    known = {each.name: {column.task for column in each.columns} | set(each.tasks()) for each in experiments}
+    for name in names:
+        if not any(name in columns for columns in known.values()):
+            where = " or ".join(each.title.split(":")[0] for each in experiments)
+            raise ConfigError(f"{where} has no column {name!r}:", nearest(name, set().union(*known.values())))
+    shared = [(each, [name for name in names if name in known[each.name]]) for each in experiments]
+    return [(each, mine) for each, mine in shared if mine or not names]
 
 
 def rates_of(cell: Cell) -> tuple[float, ...]:
@@ -175,9 +188,11 @@ def config_of(cell: Cell, rate: float, out: str | None = None) -> RunConfig:
 
 
 def digest_of(cell: Cell) -> str:
-    """SHA-256 over all settings of all its runs: what was made with another is another result."""
-    configs = [config_of(cell, rate).to_dict() for rate in rates_of(cell)]
-    return hashlib.sha256(json.dumps(configs, sort_keys=True).encode()).hexdigest()
+    """SHA-256 over what is asked of all its runs, the seed aside: what was made with another is another result."""
+    asked = [settings_of(cell, rate) for rate in rates_of(cell)]
+    for settings in asked:
+        del settings["train"]["seed"]
+    return hashlib.sha256(json.dumps([asked, cell.changed], sort_keys=True).encode()).hexdigest()
 
 
 def reports_of(task: Task) -> list[tuple[Task, SplitName]]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from predgen.errors import ConfigError, Interrupted, ModelError
-from predgen.reproduce.cell import Cell
+from predgen.reproduce.cell import Cell, digest_of
 from predgen.reproduce.costs import check_memory
 from predgen.reproduce.hardware import memory_for_models
 from predgen.reproduce.ledger import Ledger
@@ -23,6 +23,7 @@ class Outcome:
     Args:
         finished: Now.
         before: Finished already.
+        stale: Those of them that were made with other settings than the grid has now.
         elsewhere: Being done by another process.
         failed: With the error; now, or earlier and not asked to be tried again.
         too_large: With what they need.
@@ -30,6 +31,7 @@ class Outcome:
 
     finished: list[str] = field(default_factory=list)
     before: list[str] = field(default_factory=list)
+    stale: list[str] = field(default_factory=list)
     elsewhere: list[str] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
     too_large: dict[str, str] = field(default_factory=dict)
@@ -43,6 +45,7 @@ class Outcome:
         parts = [
             (len(self.finished), "finished now"),
             (len(self.before), "finished before"),
+            (len(self.stale), "of these made with other settings than today's"),
             (len(self.elsewhere), "being run by another process"),
             (len(self.failed), "failed"),
             (len(self.too_large), "too large for this machine"),
@@ -67,6 +70,8 @@ def run_grid(cells: Sequence[Cell], ledger: Ledger, say: Say, retry: bool = Fals
     for number, cell in enumerate(cells):
         if ledger.finished(cell.id):
             outcome.before.append(cell.id)
+            if ledger.result(cell.id).get("digest") != digest_of(cell):
+                outcome.stale.append(cell.id)
             continue
         with ledger.claim(cell.id) as mine:
             if not mine:

@@ -58,6 +58,7 @@ def run_with_ray(cells: Sequence[Cell], ledger: Ledger, say: Say, retry: bool, r
         one: Outcome = ray.get(done[0])
         whole.finished += one.finished
         whole.before += one.before
+        whole.stale += one.stale
         whole.elsewhere += one.elsewhere
         whole.failed |= one.failed
         whole.too_large |= one.too_large

@@ -97,8 +97,8 @@ def recipe(experiment: Experiment, column: Column, method: GridMethod) -> str:
     if trained.stand_in:
         parts = " and ".join(part.partition("/")[0] for part in trained.parts["train"])
         paragraphs.append(
-            f"Where the data folder has no {trained.name}/train.json, the training rows of {parts} stand in for it, and "
-            "the figure rests on that."
+            f"Where the data folder has no {trained.name}/train.json, the training rows of {parts} stand in for it, "
+            "and the figure rests on that."
         )
     lines = ["#"]
     for paragraph in paragraphs:
@@ -129,8 +129,8 @@ def _aim(experiment: Experiment, column: Column, method: GridMethod) -> str:
     table = experiment.title.split(":")[0]
     if not column.in_paper:
         return (
-            f"{table} of the paper does not have {column.task}; the authors' own small run of it reaches an accuracy of "
-            "0.923 on validation, with SmolLM-135M-Instruct and the best of 449 looks at these rows."
+            f"{table} of the paper does not have {column.task}; the authors' own small run of it reaches an accuracy "
+            "of 0.923 on validation, with SmolLM-135M-Instruct and the best of 449 looks at these rows."
         )
     models = {model.printed: model.base for model in MODELS.values() if model.printed}
     cells = [cell for cell in printed_cells() if (cell.table, cell.task) == (experiment.name, column.task)]
@@ -139,8 +139,9 @@ def _aim(experiment: Experiment, column: Column, method: GridMethod) -> str:
     reasons = dict.fromkeys(cell.reason for cell in first if cell.flag)
     numbers += f" (which cannot be: {'; '.join(reasons)})" if reasons else ""
     return (
-        f"Aims at {table}, row {printed_title(str(method.printed))} of {first[0].model} with {first[0].peft}: {numbers}. Of that model: --model {models[first[0].model]} "
-        f"--peft {first[0].peft} --set train.precision=bf16. Without --model it is smollm2-135m, the default."
+        f"Aims at {table}, row {printed_title(str(method.printed))} of {first[0].model} with {first[0].peft}: "
+        f"{numbers}. Of that model: --model {models[first[0].model]} --peft {first[0].peft} --set "
+        "train.precision=bf16. Without --model it is smollm2-135m, the default."
     )
 
 
@@ -150,7 +151,9 @@ def _spoken(metric: str) -> str:
 
 def _table3(task: Task) -> str:
     if task.preset is not None:
-        return "Rates, batches, epochs and sampling steps are Table 3's; PEFT ranks are not printed, and are the defaults."
+        return (
+            "Rates, batches, epochs and sampling steps are Table 3's; PEFT ranks are not printed, and are the defaults."
+        )
     if task.kind == "arithmetic":
         return (
             "Table 3 has no row for math10k: epochs, rate and batch are those that LLM-Adapters prints for it, the "

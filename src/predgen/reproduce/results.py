@@ -53,11 +53,8 @@ class Group:
         return tuple(sorted(self.records))
 
     def digests(self) -> set[str]:
-        """Of the settings, the seed aside, as far as they were stored: more than one is a mixture."""
-        return {
-            hashlib.sha256(repr(_without_seed(record["settings"])).encode()).hexdigest()
-            for record in self.records.values()
-        }
+        """Of what was asked of its runs, the seed aside: more than one is a mixture."""
+        return {str(record["digest"]) for record in self.records.values()}
 
     def report(self, name: str, seed: int) -> Mapping[str, Any]:
         """One seed's evaluation on a set of rows."""
@@ -164,11 +161,6 @@ def mean_difference(pairs: Sequence[tuple[Group, Group, str]], decision: str, me
     count = min(len(values) for side in sides for values in side)
     mine, theirs = (np.mean([values[:count] for values in side], axis=0) for side in sides)
     return paired_difference(mine, theirs)
-
-
-def _without_seed(settings: Mapping[str, Any]) -> dict[str, Any]:
-    train = {name: value for name, value in settings["train"].items() if name not in ("seed", "learning_rate")}
-    return {**settings, "train": train}
 
 
 def _number(value: float | None) -> float:

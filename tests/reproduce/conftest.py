@@ -54,6 +54,8 @@ def make_record(
                 "rows": len(wrong),
                 "decision": decision,
                 "decisions": full,
+                "notes": ["of these rows"],
+                "also_in_train": 7,
                 "baseline": {"mean": {"mae": 1.5, "mse": 3.0, "pearson": None}},
             }
         },

@@ -87,6 +87,7 @@ def test_the_papers_cells_and_published_results_stand_beside_ours_on_their_own_s
     assert not any(line.kind == "paper" for line in other.lines)  # Table 2 is set beside the reported split
     assert any(line.title == "RoBERTa-base (125M)" for line in other.lines)
     assert "A seeded sample of 3 of the 1500 rows." in other.notes
+    assert "of these rows" in other.notes and any("7 of these rows have a text" in note for note in other.notes)
 
 
 def test_rows_that_selected_something_are_said_so_and_not_judged(record: Make) -> None:

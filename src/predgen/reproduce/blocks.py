@@ -197,6 +197,11 @@ def _notes(column: Column, scale: str, split: str, groups: Sequence[Group]) -> l
     rates = {tuple(sorted(each["learning_rate"] for each in record["rates"])) for record in members}
     if len(rates) > 1:
         notes.append(f"Not all methods tried the same learning rates: {', '.join(map(str, sorted(rates)))}.")
+    repeated = first.get("also_in_train", 0)
+    if repeated:
+        notes.append(f"{repeated} of these rows have a text that is in the training rows too.")
+    said = (note for record in members for note in (*record.get("notes", ()), *record["reports"][split]["notes"]))
+    notes += dict.fromkeys(said)
     if scale == "smoke":
         notes.append(f"Scale smoke: {find_scale(scale).title}.")
     return notes

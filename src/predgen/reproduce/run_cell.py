@@ -5,17 +5,19 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from predgen.config import RunConfig
+from predgen.data.checks import overlap
 from predgen.data.schema import read_fields
 from predgen.data.sources import read_table
 from predgen.data.splits import sample_rows
 from predgen.data.table import Row, Table
 from predgen.data.tasks import find
+from predgen.data.tasks.root import data_root
 from predgen.data.tasks.task import SplitName, Task
 from predgen.evaluate import check_targets
 from predgen.loading import load_single
@@ -29,7 +31,7 @@ from predgen.reproduce.scales import Scale, find_scale
 from predgen.reproduce.smoke import made_up_rows, tiny_model
 from predgen.run import Run
 from predgen.training.fit import fit
-from predgen.training.run_folder import METRICS, read_json
+from predgen.training.run_folder import METRICS, SPLITS, read_json
 
 Say = Callable[[str], None]
 
@@ -73,11 +75,13 @@ def run_cell(cell: Cell, ledger: Ledger, root: str | None, say: Say) -> dict[str
     run = load_single(best.folder)
     task, scale = find(cell.task), find_scale(cell.scale)
     reports, resamples = dict[str, Any](), dict[str, Any]()
+    trained, notes = _trained_on(cell, run, best.folder, root)
     for where, split in reports_of(task):
         name = where.source(split)
         rows = report_rows(where, split, scale, run.record.config["data"]["split_seed"], root)
         say(f"Scoring {len(rows.good_rows)} rows of {name}.")
-        report, values = _report(run, rows)
+        report, values = _report(run, rows, trained)
+        report["notes"] = [*report["notes"], *_without_root(rows.notes, root)]
         chose = where.name == task.name and split == task.dev
         reports[name] = {"fingerprint": rows.fingerprint, "selected_on": chose, **report}
         if not chose:
@@ -90,6 +94,7 @@ def run_cell(cell: Cell, ledger: Ledger, root: str | None, say: Say) -> dict[str
         "machine": machine(),
         "versions": versions(),
         "base": {name: value for name, value in run.record.base.items() if name in ("sha256", "licence")},
+        "notes": notes,
         "rows": {name: run.record.data[name]["rows"] for name in ("train", "dev")},
         "rates": [
             {
@@ -179,7 +184,20 @@ def _best(attempts: Sequence[Attempt]) -> Attempt:
     return best
 
 
-def _report(run: Run, table: Table) -> tuple[dict[str, Any], dict[str, dict[str, str]]]:
+def _trained_on(cell: Cell, run: Run, folder: Path, root: str | None) -> tuple[list[str], list[str]]:
+    """What the run was shown in training, and what is to be known of these rows."""
+    table = read_table(_smoke_rows(cell)[0] if cell.scale == "smoke" else find(cell.task).source("train"), root=root)
+    numbers = read_json(folder, SPLITS)["train"]["rows"]
+    return [run.body(table.good_rows[number]) for number in numbers], _without_root(table.notes, root)
+
+
+def _without_root(notes: Iterable[str], root: str | None) -> list[str]:
+    """Notes on files, without where these are on this machine."""
+    folder = data_root(root)
+    return [note if folder is None else note.replace(str(folder), "DATA") for note in notes]
+
+
+def _report(run: Run, table: Table, trained: Sequence[str]) -> tuple[dict[str, Any], dict[str, dict[str, str]]]:
     """An evaluation as JSON, and the metrics on resampled rows."""
     started = time.monotonic()
     rows = table.good_rows
@@ -189,6 +207,8 @@ def _report(run: Run, table: Table) -> tuple[dict[str, Any], dict[str, dict[str,
     scores = run.score(bodies)
     evaluation = run.evaluate_scores(bodies, scores, truth).to_json()
     values = pack(resampled_metrics(run, scores, truth, table.fingerprint), evaluation["decisions"])
+    # That many of the scored texts are in the training rows too, case and blanks aside.
+    evaluation["also_in_train"] = overlap(trained, bodies)
     return {**evaluation, "seconds": round(time.monotonic() - started, 1)}, values
 
 

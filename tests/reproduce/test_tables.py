@@ -124,7 +124,7 @@ def test_an_average_is_over_the_columns_that_all_methods_have(record: Make) -> N
 
 
 def test_an_ablation_shows_its_variants_and_what_the_text_says_of_them(record: Make) -> None:
-    cells = [record(), record(variant="mode-sequence", errors=[0.2, -0.2, 0.2]), record("predictor")]
+    cells = [record(), record(variant="mode-sequence", errors=[0.2, -0.2, 0.2]), record("predgen-paper")]
     (block,) = blocks_of(EXPERIMENTS["fig5"], cells)
     assert list(ours(block)) == ["PredGen, token (default)", "PredGen, sequence"]
     paper = [line for line in block.lines if line.kind == "paper"]

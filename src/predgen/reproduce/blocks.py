@@ -28,7 +28,8 @@ def blocks_of(experiment: Experiment, records: Sequence[Mapping[str, Any]]) -> l
     variants = {variant.name for variant in (*experiment.variants, *(experiment.paper_variants or ()))}
     wanted = [record for record in records if record["cell"]["variant"] in variants]
     if experiment.methods is not None:
-        ablated = {method for method in METHODS if method.startswith("predgen")}
+        # A method's plain cells are in the tables; here they stand where its other variants are too.
+        ablated = {record["cell"]["method"] for record in wanted if record["cell"]["variant"]} | {*experiment.methods}
         wanted = [record for record in wanted if record["cell"]["method"] in ablated]
     groups = groups_of(wanted)
     blocks = []
@@ -100,7 +101,9 @@ def title_of(group: Group, experiment: Experiment) -> str:
     """What a line of a group is called."""
     title = METHODS[group.facts["method"]].title if group.facts["method"] in METHODS else str(group.facts["method"])
     if len(experiment.variants) > 1:
-        title += f", {variant_named(experiment, group.facts['variant']).title}"
+        variant = variant_named(experiment, str(group.facts["variant"]))
+        own = not variant.name and group.facts["method"] not in (experiment.methods or ())
+        title += f", {'its own default' if own else variant.title}"
     return title + "".join(f", {assignment}" for assignment in group.facts["changed"])
 
 

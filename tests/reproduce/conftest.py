@@ -32,11 +32,13 @@ def make_record(
     got = truth + wrong
     full = {decision: regression_metrics(truth.tolist(), got.tolist())}
     draws = draw(fingerprint, len(wrong), 200)
+    with np.errstate(invalid="ignore"):  # three rows may be three times the same
+        correlations = np.array([np.corrcoef(truth[chosen], got[chosen])[0, 1] for chosen in draws])
     resampled = {
         decision: {
             "mae": np.abs(wrong)[draws].mean(axis=1),
             "mse": (wrong**2)[draws].mean(axis=1),
-            "pearson": np.array([np.corrcoef(truth[chosen], got[chosen])[0, 1] for chosen in draws]),
+            "pearson": correlations,
         }
     }
     facts = {"task": task, "model": model, "peft": "lora", "method": method, "variant": variant}
@@ -47,6 +49,7 @@ def make_record(
         "seconds": 100.0,
         "rates": [{"learning_rate": rate} for rate in rates],
         "digest": "d" * 64,
+        "dev": {"metric": "pearson"},
         "reports": {
             rows: {
                 "fingerprint": fingerprint,

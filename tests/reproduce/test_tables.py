@@ -132,6 +132,26 @@ def test_an_ablation_shows_its_variants_and_what_the_text_says_of_them(record: M
     assert blocks_of(EXPERIMENTS["fig6"], cells) == []
 
 
+def test_each_metric_is_judged_and_the_official_one_compared_under_all_decisions(record: Make) -> None:
+    errors = np.abs(noise(0.5))
+    cells = [record("predgen", errors=errors), record("generator", errors=errors + 0.5)]
+    for cell in cells:
+        cell["cell"]["task"] = "clear"
+        cell["reports"]["clear/test"] = cell["reports"].pop("stsb/test")
+        cell["resamples"]["values"]["clear/test"] = cell["resamples"]["values"].pop("stsb/test")
+    (block,) = blocks_of(TABLE2, cells)
+    assert block.judged == "rmse" and block.metrics == ("mae", "mse", "pearson", "rmse")
+    marks = {
+        title: {metric: shown.mark for metric, shown in line.values.items()} for title, line in ours(block).items()
+    }
+    # A constant shift is worse by every error, and the same to a correlation but for rounding.
+    assert marks["PredGen"]["mae"] == marks["PredGen"]["mse"] == marks["PredGen"]["rmse"] == "best"
+    assert marks["Generator"]["mae"] == marks["Generator"]["rmse"] == "behind"
+    assert marks["Generator"]["pearson"] in ("best", "noise") and marks["PredGen"]["pearson"] in ("best", "noise")
+    assert block.by_decision["Generator"]["mean"].value == ours(block)["Generator"].values["rmse"].value
+    assert any("chosen on dev by pearson" in note for note in block.notes)
+
+
 def test_csv_latex_and_html_hold_the_same_numbers(record: Make) -> None:
     blocks = blocks_of(TABLE2, [record("predgen", errors=noise(0.5)), record("generator", errors=noise(1.0))])
     rows = list(csv.DictReader(io.StringIO(as_csv(blocks))))

@@ -56,11 +56,15 @@ def splits_of(column: Column) -> list[str]:
 def _block(experiment: Experiment, column: Column, scale: str, split: str, groups: Sequence[Group]) -> Block:
     task = find(column.task)
     best = [result for result in best_results() if f"{result.task}/{result.split}" == split]
-    metrics = tuple(dict.fromkeys((*column.metrics, *(result.metric for result in best))))
+    metrics = tuple(dict.fromkeys((*column.metrics, *(result.metric for result in best), task.metric)))
     ordered = sorted(groups, key=lambda group: _place(group, experiment))
     first = ordered[0].report(split, ordered[0].seeds[0])
-    marks = _marks(ordered, split, metrics[0], CHOSEN)
-    lines = [_ours(group, experiment, split, metrics, mark) for group, mark in zip(ordered, marks, strict=True)]
+    judged = task.metric if task.metric in metrics else metrics[0]
+    marks = {metric: _marks(ordered, split, metric, CHOSEN) for metric in metrics}
+    lines = [
+        _ours(group, experiment, split, {metric: marks[metric][place] for metric in metrics})
+        for place, group in enumerate(ordered)
+    ]
     lines += [
         Line(
             "constant",
@@ -79,8 +83,9 @@ def _block(experiment: Experiment, column: Column, scale: str, split: str, group
         scale=scale,
         rows=int(first["rows"]),
         metrics=metrics,
+        judged=judged,
         lines=lines,
-        by_decision=_by_decision(ordered, experiment, split, metrics[0]),
+        by_decision=_by_decision(ordered, experiment, split, judged),
         notes=_notes(column, scale, split, ordered),
     )
 
@@ -146,12 +151,12 @@ def best_of(means: Sequence[float], metric: str) -> int:
     return best
 
 
-def _ours(group: Group, experiment: Experiment, split: str, metrics: Sequence[str], mark: Mark) -> Line:
+def _ours(group: Group, experiment: Experiment, split: str, marks: Mapping[str, Mark]) -> Line:
     decisions = dict.fromkeys(group.decision(split, CHOSEN, seed) for seed in group.seeds)
     values = {}
-    for metric in metrics:
+    for metric, mark in marks.items():
         summary = group.summary(split, CHOSEN, metric)
-        values[metric] = Shown(summary.mean, summary.spread, mark if metric == metrics[0] else "")
+        values[metric] = Shown(summary.mean, summary.spread, mark)
     return Line(
         "ours",
         title_of(group, experiment),
@@ -184,8 +189,10 @@ def _by_decision(
 def _notes(column: Column, scale: str, split: str, groups: Sequence[Group]) -> list[str]:
     task, notes = find(column.task), list[str]()
     first = groups[0].report(split, groups[0].seeds[0])
+    selected = sorted({str(record["dev"]["metric"]) for group in groups for record in group.records.values()})
+    notes.append(f"Checkpoint, decision and learning rate were chosen on dev by {' or '.join(selected)}.")
     if first["selected_on"]:
-        notes.append("Checkpoint, decision and learning rate were chosen on rows of this split: optimistic.")
+        notes.append("Those dev rows are of this split: optimistic, and not judged.")
     official = task.rows.get(split.partition("/")[2])  # type: ignore[call-overload]
     if official is not None and first["rows"] != official:
         notes.append(f"A seeded sample of {first['rows']} of the {official} rows.")

@@ -67,7 +67,8 @@ class Block:
         split: Whose rows were scored.
         scale: Of the cells.
         rows: How many were scored.
-        metrics: Shown, in order; the first is judged.
+        metrics: Shown, in order.
+        judged: The one that dev selects by, or the first of those shown.
         lines: Ours first.
         by_decision: Method's title → decision → the judged metric, so that methods are compared under the same one.
         notes: What a reader should know.
@@ -79,6 +80,7 @@ class Block:
     scale: str
     rows: int
     metrics: tuple[str, ...]
+    judged: str
     lines: Sequence[Line]
     by_decision: Mapping[str, Mapping[str, Shown]] = field(default_factory=dict)
     notes: Sequence[str] = ()

@@ -50,7 +50,7 @@ def page(title: str, blocks: Sequence[Block], averages: Sequence[Average] = ()) 
             parts.append(f"<h2>Scale {escape(scale)}: {escape(find_scale(scale).title)}</h2>")
         parts += [f"<h3>{escape(block_title(block))}</h3>", _table(block.metrics, block.lines)]
         if drawn := picture(block):
-            parts.append(f'<img alt="{escape(METRICS[block.metrics[0]].title)} of each line" src="{drawn}">')
+            parts.append(f'<img alt="{escape(METRICS[block.judged].title)} of each line" src="{drawn}">')
         parts += [_decisions(block)] if len(block.by_decision) > 1 else []
         parts += [f"<p><small>{escape(note)}</small></p>" for note in block.notes]
     return "\n".join([*parts, "</body></html>"]) + "\n"
@@ -84,9 +84,7 @@ def _number(shown: Shown | None) -> str:
 
 def _decisions(block: Block) -> str:
     names = list(dict.fromkeys(decision for row in block.by_decision.values() for decision in row))
-    rows = [
-        f"<tr><th>{escape(METRICS[block.metrics[0]].title)}</th>" + "".join(f"<th>{n}</th>" for n in names) + "</tr>"
-    ]
+    rows = [f"<tr><th>{escape(METRICS[block.judged].title)}</th>" + "".join(f"<th>{n}</th>" for n in names) + "</tr>"]
     for title, found in block.by_decision.items():
         cells = "".join(f'<td class="number">{_number(found.get(n))}</td>' for n in names)
         rows.append(f"<tr><td>{escape(title)}</td>{cells}</tr>")

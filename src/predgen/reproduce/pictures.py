@@ -16,7 +16,7 @@ _COLOURS = {"ours": BLUE, "constant": BLACK, "paper": ORANGE, "published": GREEN
 
 def picture(block: Block) -> str:
     """A PNG of the judged metric, as a data URI; "" where there is nothing to draw."""
-    metric = block.metrics[0]
+    metric = block.judged
     lines = [line for line in block.lines if metric in line.values and math.isfinite(line.values[metric].value)]
     lines = lines[:_MOST_LINES]
     if not lines:

@@ -92,7 +92,7 @@ class Group:
         Args:
             name: Of the rows.
             decision: `CHOSEN`, or a decision's name.
-            metric: One of those that are resampled.
+            metric: One of those that are resampled, or rmse.
             seeds: Among the group's.
 
         Returns:
@@ -102,10 +102,12 @@ class Group:
         for seed in seeds:
             packed = self.records[seed]["resamples"]["values"].get(name)
             own = self.decision(name, decision, seed)
-            if packed is None or metric not in packed.get(own, {}):
+            stored = "mse" if metric == "rmse" else metric
+            if packed is None or stored not in packed.get(own, {}):
                 return None
             full = self.report(name, seed)["decisions"]
-            each.append(unpack({own: packed[own]}, full)[own][metric])
+            values_of_seed = unpack({own: packed[own]}, full)[own][stored]
+            each.append(np.sqrt(np.maximum(values_of_seed, 0.0)) if metric == "rmse" else values_of_seed)
         values = np.stack(each)  # (S, B)
         count = min(len(one) for one in each)
         digest = hashlib.sha256(f"{name} {sorted(seeds)}".encode()).digest()

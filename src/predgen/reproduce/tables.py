@@ -43,7 +43,7 @@ def markdown(title: str, blocks: Sequence[Block], averages: Sequence[Average] = 
         lines += ["", f"### {block_title(block)}", "", *_table(block.metrics, block.lines)]
         lines += _footnotes(block.lines)
         if len(block.by_decision) > 1:
-            lines += ["", f"{METRICS[block.metrics[0]].title} under the same decision:", "", *_decisions(block)]
+            lines += ["", f"{METRICS[block.judged].title} under the same decision:", "", *_decisions(block)]
         lines += ["", *(f"- {note}" for note in block.notes)] if block.notes else []
     return "\n".join(lines) + "\n"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 from rich.table import Table
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from predgen.reproduce.ledger import Ledger
 
 out = open_console()
+_Number = TypeVar("_Number", int, float)
 
 
 def reproduce(
@@ -36,6 +37,9 @@ def reproduce(
         ),
     ] = None,
     seeds: Annotated[str | None, typer.Option(help="Of training, likewise: 0,1,2.")] = None,
+    rates: Annotated[
+        str | None, typer.Option(help="Learning rates that every method tries, likewise; makes other cells.")
+    ] = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="A setting of every run, e.g. peft.rank=16; makes other cells.")
     ] = None,
@@ -75,8 +79,9 @@ def reproduce(
             peft=_listed(peft),
             tasks=named_tasks,
             methods=_listed(methods),
-            seeds=_numbers(seeds),
+            seeds=_numbers(seeds, "--seeds", int),
             changed=set_ or (),
+            rates=_numbers(rates, "--rates", float),
         )
         cells |= {cell.id: cell for cell in found}
     mine = part_of(list(cells.values()), shard)
@@ -142,11 +147,12 @@ def _listed(text: str | None) -> list[str]:
     return [part.strip() for part in (text or "").split(",") if part.strip()]
 
 
-def _numbers(text: str | None) -> list[int]:
+def _numbers(text: str | None, option: str, kind: type[_Number]) -> list[_Number]:
     try:
-        return [int(part) for part in _listed(text)]
+        return [kind(part) for part in _listed(text)]
     except ValueError:
-        raise ConfigError(f"--seeds {text!r} are no whole numbers.", "Expected for example 0,1,2.") from None
+        what = "whole numbers" if kind is int else "numbers"
+        raise ConfigError(f"{option} {text!r} are no {what}.", "Expected them with commas between.") from None
 
 
 def _say(line: str) -> None:

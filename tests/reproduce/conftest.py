@@ -45,7 +45,7 @@ def make_record(
     return {
         "format": 1,
         "id": f"{scale}_{task}_{method}_{variant}_{seed}",
-        "cell": {**facts, "seed": seed, "scale": scale, "changed": []},
+        "cell": {**facts, "seed": seed, "scale": scale, "changed": [], "rates": []},
         "seconds": 100.0,
         "rates": [{"learning_rate": rate} for rate in rates],
         "digest": "d" * 64,

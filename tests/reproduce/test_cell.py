@@ -24,6 +24,8 @@ def test_an_id_follows_from_the_cell_and_nothing_else() -> None:
     assert one().id == "cpu_stsb_smollm2-135m_lora_predgen_s0"
     assert one(variant=Variant("mode-sequence")).id == "cpu_stsb_smollm2-135m_lora_predgen_mode-sequence_s0"
     assert one(changed=("peft.rank=16",)).id == "cpu_stsb_smollm2-135m_lora_predgen_s0_c6bb3bfa"
+    assert one(rates=(1e-3, 4e-4)).id == "cpu_stsb_smollm2-135m_lora_predgen_s0_lr0.001-0.0004"
+    assert rates_of(one(rates=(0.5,))) == (0.5,)
     assert one(model="meta-llama/Llama-2-7b-hf").id == one(model="llama2-7b").id
 
 

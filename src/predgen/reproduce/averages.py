@@ -49,7 +49,7 @@ def averages_of(experiment: Experiment, records: Sequence[Mapping[str, Any]]) ->
     plain = [record for record in records if not record["cell"]["variant"]]
     families: dict[tuple[str, str, str], list[Group]] = {}
     for group in groups_of(plain):
-        if group.facts["task"] in experiment.tasks() and not group.facts["changed"]:
+        if group.facts["task"] in experiment.tasks() and not (group.facts["changed"] or group.facts["rates"]):
             key = tuple(str(group.facts[name]) for name in ("scale", "model", "peft"))
             families.setdefault(key, []).append(group)  # type: ignore[arg-type]
     found = (_average(experiment, *key, groups) for key, groups in families.items())

@@ -97,6 +97,7 @@ def _place(group: Group, experiment: Experiment) -> tuple[Any, ...]:
         facts["model"],
         facts["peft"],
         facts["changed"],
+        facts["rates"],
         list(METHODS).index(facts["method"]),
         variants.index(facts["variant"]),
     )
@@ -109,7 +110,9 @@ def title_of(group: Group, experiment: Experiment) -> str:
         variant = variant_named(experiment, str(group.facts["variant"]))
         own = not variant.name and group.facts["method"] not in (experiment.methods or ())
         title += f", {'its own default' if own else variant.title}"
-    return title + "".join(f", {assignment}" for assignment in group.facts["changed"])
+    rates = group.facts["rates"]
+    tried = [f"rate {', '.join(f'{rate:g}' for rate in rates)}"] if rates else []
+    return ", ".join([title, *tried, *group.facts["changed"]])
 
 
 def comparable(one: Group, other: Group) -> bool:

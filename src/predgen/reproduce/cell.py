@@ -45,6 +45,7 @@ class Cell:
         seed: Of training; the rows that are drawn do not follow it.
         scale: A name in `predgen.reproduce.scales.SCALES`.
         changed: Assignments over everything, as ``--set`` takes them.
+        rates: Learning rates to try instead of the scale's.
     """
 
     task: str
@@ -55,12 +56,15 @@ class Cell:
     seed: int
     scale: str
     changed: tuple[str, ...] = ()
+    rates: tuple[float, ...] = ()
 
     @property
     def id(self) -> str:
         """Its name among files; it follows from what the cell is, and from nothing else."""
         model = find_model(self.model).name
         parts = [self.scale, self.task, model, self.peft, self.method, self.variant.name, f"s{self.seed}"]
+        if self.rates:
+            parts.append("lr" + "-".join(f"{rate:g}" for rate in self.rates))
         if self.changed:
             parts.append(hashlib.sha256("\n".join(self.changed).encode()).hexdigest()[:8])
         return "_".join(part for part in parts if part)
@@ -76,6 +80,7 @@ class Cell:
             "seed": self.seed,
             "scale": self.scale,
             "changed": list(self.changed),
+            "rates": list(self.rates),
         }
 
 
@@ -88,6 +93,7 @@ def cells_of(
     methods: Sequence[str] = (),
     seeds: Sequence[int] = (),
     changed: Sequence[str] = (),
+    rates: Sequence[float] = (),
 ) -> list[Cell]:
     """The cells of a table; what is not named is the scale's, or the table's.
 
@@ -108,7 +114,7 @@ def cells_of(
     if scale.name == "paper" and experiment.paper_variants is not None:
         variants = experiment.paper_variants
     return [
-        Cell(task, model, adapter, method, variant, seed, scale.name, tuple(changed))
+        Cell(task, model, adapter, method, variant, seed, scale.name, tuple(changed), tuple(rates))
         for task in trained
         for model in [find_model(name).base for name in (models or scale.models or experiment.models)]
         for adapter in chosen_peft
@@ -138,7 +144,7 @@ def tasks_of(experiments: Sequence[Experiment], tasks: Sequence[str]) -> list[tu
 def rates_of(cell: Cell) -> tuple[float, ...]:
     """The learning rates that the cell tries; the same for every method of a scale."""
     scale = find_scale(cell.scale)
-    return scale.rates or (float(preset_of(find(cell.task))["train"]["learning_rate"]),)
+    return cell.rates or scale.rates or (float(preset_of(find(cell.task))["train"]["learning_rate"]),)
 
 
 def settings_of(cell: Cell, rate: float) -> dict[str, Any]:

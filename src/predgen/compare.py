@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from predgen.base_run import BaseRun, MetricOf
 from predgen.data.schema import TargetField, read_fields
@@ -129,6 +130,33 @@ def compare(
     return Comparison(metric, len(rows), resamples, seed, _bootstrap(metrics, facts, len(rows), resamples, seed), notes)
 
 
+class Difference(NamedTuple):
+    """What a paired bootstrap says of a difference: the ends of its 95% interval, and the two-sided p of none."""
+
+    low: float
+    high: float
+    p: float
+
+
+def paired_difference(values: NDArray[np.float64], others: NDArray[np.float64]) -> Difference:
+    """Of a metric of two systems on the same resamples.
+
+    Args:
+        values: (B,), the metric of one on each of B resamples.
+        others: (B,), of the other on the very same.
+    """
+    differences = values - others
+    # One is added on both sides: of finitely many resamples none can show a p of 0.
+    tail = min((differences <= 0).sum(), (differences >= 0).sum())
+    return Difference(*interval(differences), min(1.0, 2 * (float(tail) + 1) / (len(differences) + 1)))
+
+
+def interval(values: NDArray[np.float64]) -> tuple[float, float]:
+    """The ends of the 95% percentile interval of resampled values, NaN aside."""
+    low, high = np.nanpercentile(values, [100 * (1 - LEVEL) / 2, 100 * (1 + LEVEL) / 2])
+    return float(low), float(high)
+
+
 def _bootstrap(
     metrics: Sequence[MetricOf], facts: Sequence[tuple[str, str, str]], rows: int, resamples: int, seed: int
 ) -> list[Compared]:
@@ -138,27 +166,22 @@ def _bootstrap(
     for number in range(resamples):
         chosen = chance.integers(0, rows, rows)  # the same rows for all runs: that is what pairs them
         drawn[number] = [metric(chosen) for metric in metrics]
-    ends = [100 * (1 - LEVEL) / 2, 100 * (1 + LEVEL) / 2]
     compared = []
     for place, (run, method, decision) in enumerate(facts):
-        low, high = np.nanpercentile(drawn[:, place], ends)
-        differences = drawn[:, place] - drawn[:, 0]
-        difference_low, difference_high = np.nanpercentile(differences, ends)
-        # One is added on both sides: of finitely many resamples none can show a p of 0.
-        tail = min((differences <= 0).sum(), (differences >= 0).sum())
-        p = min(1.0, 2 * (float(tail) + 1) / (resamples + 1)) if place else None
+        low, high = interval(drawn[:, place])
+        difference = paired_difference(drawn[:, place], drawn[:, 0])
         compared.append(
             Compared(
                 run=run,
                 method=method,
                 decision=decision,
                 value=float(values[place]),
-                low=float(low),
-                high=float(high),
+                low=low,
+                high=high,
                 difference=float(values[place] - values[0]),
-                difference_low=float(difference_low),
-                difference_high=float(difference_high),
-                p=p,
+                difference_low=difference.low,
+                difference_high=difference.high,
+                p=difference.p if place else None,
             )
         )
     return compared

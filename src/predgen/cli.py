@@ -17,6 +17,7 @@ from rich.table import Table
 
 from predgen.cli_information import explain, information
 from predgen.cli_report import report
+from predgen.cli_tune import tune
 from predgen.errors import DataError, Interrupted, PredgenError, nearest
 from predgen.terminal import hush_known_warnings, open_console, writable
 
@@ -39,6 +40,7 @@ out = open_console()
 app.command()(information)
 app.command()(explain)
 app.command()(report)
+app.command()(tune)
 
 
 @app.command()

@@ -16,7 +16,8 @@ def test_tune_on_the_command_line(tmp_path: Path, tiny_base: Path, fits: list[Ru
     (tmp_path / "reviews.jsonl").write_text("\n".join(map(json.dumps, rows)))
     arguments = [
         "tune", tmp_path / "reviews.jsonl", "--target", "stars", "--model", tiny_base, "--out", tmp_path / "t",
-        "--trials", 5, "--no-pruning", "--search", "peft.rank=2,4", "--peft", "lora", "--set", "train.batch_size=4", "--seed", 3,
+        "--trials", 5, "--no-pruning", "--search", "peft.rank=2,4", "--peft", "lora", "--set",
+        "train.batch_size=4", "--seed", 3,
     ]  # fmt: skip
     result = CliRunner().invoke(app, [str(each) for each in arguments])
     assert result.exit_code == 0, result.output

@@ -13,6 +13,7 @@ from predgen.data.templates import template_fields
 from predgen.errors import RunFolderError
 from predgen.estimators.arguments import arguments_of, plain, settings_besides
 from predgen.estimators.kept_run import KeptRun
+from predgen.hub import located
 from predgen.loading import load_single
 from predgen.training.run_folder import METRICS, claim, read_json, write_json
 
@@ -50,6 +51,7 @@ def load_estimator(kind: type[Estimator], folder: Path) -> Estimator:
     Raises:
         RunFolderError: If it is no run, is damaged, or predicts something else.
     """
+    folder = located(folder)
     run = load_single(folder)
     if run.record.task != kind.task:
         raise RunFolderError(f"{folder} is a run of {run.record.task}.", f"{kind.__name__} is for {kind.task}.")

@@ -245,7 +245,7 @@ def fit(
     on_dev = trainer.dev_results.get(best_step) or evaluate_dev()
     verdict = examiner.verdict(on_dev.scores, readers, config.train.calibrate, say)
     trained_run = Trained(config, prepared, bench, method, scales, baselines, metric, verdict, best_step, total_steps)
-    run = finished_run(trained_run)
+    run = replace(finished_run(trained_run), folder=folder)
     _save(run, folder, peft)
     metrics = {"dev": verdict.result.record(best_step)}
     reported = None

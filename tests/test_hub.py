@@ -16,7 +16,8 @@ from huggingface_hub import ModelCard
 
 import predgen
 from predgen.config import load_config
-from predgen.hub import HubError, located
+from predgen.errors import HubError, RunFolderError
+from predgen.hub import located
 from predgen.model import bases
 from predgen.training.card import write_card
 from predgen.training.fit import Fitted, fit
@@ -141,7 +142,7 @@ def test_a_card_says_where_a_run_is_no_use(fitted: Fitted, tmp_path: Path) -> No
 def test_what_cannot_be_pushed(fitted: Fitted, hub: Hub, tiny_base: Path, tmp_path: Path) -> None:
     with pytest.raises(HubError, match="no hub id"):
         fitted.run.push_to_hub("stars")
-    with pytest.raises(HubError, match="403 Forbidden.*token"):
+    with pytest.raises(HubError, match=r"403 Forbidden.*token"):
         fitted.run.push_to_hub("forbidden/stars")
     local = tmp_path / "run"
     shutil.copytree(fitted.folder, local)
@@ -164,5 +165,7 @@ def test_folders_win_and_ids_that_are_none_are_refused(
     (tmp_path / "runs" / "stars").mkdir(parents=True)
     assert located("runs/stars") == Path("runs/stars")
     assert located("/no/such/folder") == Path("/no/such/folder")
+    with pytest.raises(RunFolderError, match="no run folder runs/strs"):
+        predgen.load("runs/strs")  # mistyped, and not looked for elsewhere
     with pytest.raises(HubError, match="no folder no/such, and the hub gave no run"):
         predgen.load("no/such")

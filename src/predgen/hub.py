@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from predgen.config import config_from_dict
-from predgen.errors import PredgenError, RunFolderError
+from predgen.errors import HubError, RunFolderError
 from predgen.model.bases import NAMED_BASES
 from predgen.peft_methods import peft_method
 from predgen.training.run_folder import (
@@ -32,22 +32,18 @@ _LEFT_OUT = (CHECKPOINTS, "tensorboard", "*.part")
 _PLACES = ("source", "dev", "eval", "out")  # settings and facts that name files
 
 
-class HubError(PredgenError):
-    """The hub could not be reached, or would not do what was asked."""
-
-
 def located(path: str | Path, revision: str | None = None) -> Path:
     """A run folder: a local one, which wins, or one fetched from the hub by its id.
 
     Args:
-        path: A folder, or ``owner/name``.
+        path: A folder, or ``owner/name``; a name beside folders that are there is taken for one of them, mistyped.
         revision: Of a hub id: a branch, tag or commit.
 
     Raises:
         HubError: If there is no such folder and the id cannot be fetched.
     """
     folder = Path(path).expanduser()
-    if folder.exists() or not HUB_ID.fullmatch(str(path)) or str(path).startswith("."):
+    if folder.exists() or folder.parent.is_dir() or not HUB_ID.fullmatch(str(path)):
         return folder
     from huggingface_hub import snapshot_download
 

@@ -53,8 +53,11 @@ def tune(
     """Search for the settings that do best on the dev rows; the same command goes on with a search that was stopped."""
     _check_optuna()
     from predgen.config import load_config, named_settings
+    from predgen.printing import print_evaluation
     from predgen.training.estimate import seconds_of
+    from predgen.training.run_folder import METRICS, read_json
     from predgen.tuning.search_space import dimensions
+    from predgen.tuning.tune import BEST
     from predgen.tuning.tune import tune as run_tune
 
     overrides: dict[str, Any] = {
@@ -91,10 +94,9 @@ def tune(
     if tuned.importance:
         shares = ", ".join(f"{name} {share:.2f}" for name, share in tuned.importance.items())
         _say(f"What {tuned.metric} varies by: {shares}.")
-    if tuned.best is not None and "test" in tuned.best.metrics:
-        from predgen.printing import print_evaluation
-
-        print_evaluation(tuned.best.metrics["test"], "test rows, used for nothing else", out)
+    metrics = read_json(folder / BEST, METRICS)
+    if "test" in metrics:
+        print_evaluation(metrics["test"], "test rows, used for nothing else", out)
     _say(f"Best run: {folder / 'best'}; study: {folder / 'study.db'}; picture: {folder / 'importance.png'}")
 
 

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+import optuna
 import pytest
 
 from predgen.config import RunConfig
+from predgen.training.run_folder import write_json
 from predgen.tuning import trial as trial_module
 from predgen.tuning import tune as tune_module
 
@@ -27,7 +30,11 @@ def fits(monkeypatch: pytest.MonkeyPatch) -> list[RunConfig]:
                 callback.on_log(None, state, None, {"dev_record": {"value": value}})
         return Pretended(value)
 
+    def refit(study: optuna.Study, config: RunConfig, folder: Path, *rest: Any) -> None:
+        (folder / "best").mkdir(exist_ok=True)
+        write_json(folder / "best" / "metrics.json", {"dev": {}})
+
     monkeypatch.setattr(trial_module, "fit", pretend)
-    monkeypatch.setattr(tune_module, "_refit", lambda *arguments: None)
+    monkeypatch.setattr(tune_module, "_refit", refit)
     monkeypatch.setattr(tune_module, "importance_and_history", lambda *arguments: None)
     return made

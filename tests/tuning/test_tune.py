@@ -49,9 +49,9 @@ def config(tiny_base: Path) -> RunConfig:
 
 def test_a_search_end_to_end(config: RunConfig, tmp_path: Path) -> None:
     said: list[str] = []
-    tuned = tune(config, SEARCHED, tmp_path / "t", trials=3, pruning=False, say=said.append, data=iter(ROWS))
+    tuned = tune(config, SEARCHED, tmp_path / "t", trials=2, pruning=False, say=said.append, data=iter(ROWS))
     records = json.loads((tmp_path / "t" / "trials.json").read_text())
-    assert [record["state"] for record in records] == ["complete"] * 3
+    assert [record["state"] for record in records] == ["complete"] * 2
     # The settings as they stand come first, and each value is what a plain fit of its settings finds.
     assert records[0]["settings"] == {"method": "predictor", "train.learning_rate": 1e-3}
     best = min(records, key=lambda record: record["value"])
@@ -117,16 +117,22 @@ def test_a_study_of_something_else_is_refused(config: RunConfig, tmp_path: Path,
 def test_trials_behind_the_median_are_ended(tmp_path: Path) -> None:
     study = open_study(tmp_path, {}, "mae", seed=0, pruning=True)
     state = type("State", (), {"global_step": 1, "max_steps": 2})
-    for _ in range(4):
+
+    def evaluated(values: list[float], deadline: float | None = None) -> optuna.Trial:
         trial = study.ask()
-        WatchDev(trial, None).on_log(None, state, None, {"dev_record": {"value": 1.0}})  # type: ignore[arg-type]
-        study.tell(trial, 1.0)
-    good, bad, late = study.ask(), study.ask(), study.ask()
-    WatchDev(good, None).on_log(None, state, None, {"dev_record": {"value": 0.5}})  # type: ignore[arg-type]
-    with pytest.raises(optuna.TrialPruned, match="behind the median at evaluation 1"):
-        WatchDev(bad, None).on_log(None, state, None, {"dev_record": {"value": 2.0}})  # type: ignore[arg-type]
+        watch = WatchDev(trial, deadline)
+        for value in values:
+            watch.on_log(None, state, None, {"dev_record": {"value": value}})  # type: ignore[arg-type]
+        return trial
+
+    for _ in range(4):
+        study.tell(evaluated([2.0, 1.0]), 1.0)
+    evaluated([9.0])  # a first evaluation says little
+    evaluated([3.0, 0.5])
+    with pytest.raises(optuna.TrialPruned, match="behind the median at evaluation 2"):
+        evaluated([3.0, 2.5])
     with pytest.raises(optuna.TrialPruned, match="time is up"):
-        WatchDev(late, 0.0).on_log(None, state, None, {"dev_record": {"value": 0.1}})  # type: ignore[arg-type]
+        evaluated([0.1], deadline=0.0)
 
 
 def test_a_pruned_fit_ends_at_an_evaluation_and_leaves_nothing(config: RunConfig, tmp_path: Path) -> None:

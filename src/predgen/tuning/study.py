@@ -20,6 +20,7 @@ STUDY, TRIALS = "study.db", "trials.json"
 _FACTS, _AGAIN, _REASON, _SECONDS = "facts", "again", "reason", "seconds"
 _FIRST_AT_RANDOM = 8  # trials before the sampler learns from what it saw
 _NEVER_PRUNED = 4  # trials that there must be to compare with
+_SPARED = 1  # a trial's first evaluation says little
 
 
 def open_study(folder: Path, facts: Mapping[str, Any], metric: str, seed: int, pruning: bool) -> Study:
@@ -37,7 +38,7 @@ def open_study(folder: Path, facts: Mapping[str, Any], metric: str, seed: int, p
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     storage = f"sqlite:///{folder / STUDY}"
-    pruner: BasePruner = MedianPruner(n_startup_trials=_NEVER_PRUNED) if pruning else NopPruner()
+    pruner: BasePruner = MedianPruner(_NEVER_PRUNED, _SPARED) if pruning else NopPruner()
     study = optuna.create_study(
         storage=storage,
         study_name="predgen",

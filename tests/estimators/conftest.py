@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import numpy as np
 import peft
 import pytest
+from accelerate import accelerator
 
 from predgen.estimators import PredGenClassifier, PredGenRegressor
 from predgen.training import fit as fit_module
@@ -21,14 +21,14 @@ RATINGS = np.array([round((-1) ** n * (n % 5) / 2, 1) for n in range(32)])
 
 @pytest.fixture(scope="package", autouse=True)
 def light() -> Iterator[None]:
-    """Leaves out what takes most of a tiny fit's time and is tested elsewhere: estimates, peft's own model card."""
+    """Leaves out what takes most of a tiny fit's time: estimates and peft's model card, which have tests of their own,
+    and the Trainer's collection of garbage, which goes through all that the session holds.
+    """
     patch = pytest.MonkeyPatch()
     patch.setattr(fit_module, "_estimate", lambda *arguments: Estimate(0.0, 0.0, 0, 0))
     patch.setattr(peft.PeftModel, "create_or_update_model_card", lambda self, folder: None)
-    gc.collect()
-    gc.freeze()  # the Trainer collects at every end, through everything that the session holds
+    patch.setattr(accelerator, "release_memory", lambda *objects: [None] * len(objects))
     yield
-    gc.unfreeze()
     patch.undo()
 
 

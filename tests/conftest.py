@@ -283,6 +283,17 @@ def browser() -> Iterator[Browser]:
         opened.close()
 
 
+@pytest.fixture(scope="session")
+def tiny_base(
+    tmp_path_factory: pytest.TempPathFactory, _llama_once: PreTrainedModel, byte_level: PreTrainedTokenizerFast
+) -> Path:
+    """The tiny Llama and its tokenizer on disk, the same for all tests; nobody writes there."""
+    folder = tmp_path_factory.mktemp("tiny-base")
+    _llama_once.save_pretrained(folder)
+    byte_level.save_pretrained(folder)
+    return folder
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     for name in REQUIRED:
         parser.addoption(f"--require-{name}", action="store_true", help=f"Fail if a test marked `{name}` is skipped.")

@@ -5,6 +5,8 @@
     run = predgen.load("runs/reviews-predgen")
     run.predict(["A film to remember."])
 
+    model = predgen.PredGenClassifier().fit(texts, labels)  # scikit-learn's interface
+
 The public names load on first use, so that importing predgen costs nothing.
 """
 
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from predgen.config import RunConfig, load_config
     from predgen.decoding.options import PredictOptions
     from predgen.errors import PredgenError
+    from predgen.estimators import PredGenClassifier, PredGenRegressor
     from predgen.loading import load
     from predgen.prediction import (
         LabelPrediction,
@@ -39,6 +42,8 @@ _HOMES = {
     "LabelPrediction": "predgen.prediction",
     "NumberPrediction": "predgen.prediction",
     "PredictOptions": "predgen.decoding.options",
+    "PredGenClassifier": "predgen.estimators",
+    "PredGenRegressor": "predgen.estimators",
     "Prediction": "predgen.prediction",
     "LabelsPrediction": "predgen.prediction",
     "RecordPrediction": "predgen.prediction",
@@ -55,6 +60,8 @@ __all__ = [
     "LabelPrediction",
     "LabelsPrediction",
     "NumberPrediction",
+    "PredGenClassifier",
+    "PredGenRegressor",
     "PredgenError",
     "PredictOptions",
     "Prediction",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,7 +16,7 @@ from predgen.data.schema import TargetField
 from predgen.data.table import BadRow
 from predgen.data.templates import template_fields
 from predgen.decoding.options import PredictOptions
-from predgen.errors import DataError
+from predgen.errors import DataError, RunFolderError
 from predgen.evaluation import Evaluation, RecordEvaluation, Targets
 from predgen.model.outputs import Scores
 from predgen.prediction import Prediction
@@ -36,6 +37,8 @@ def silent(rows: int) -> None:
 
 class BaseRun(ABC):
     """A fitted run."""
+
+    folder: Path | None
 
     @property
     @abstractmethod
@@ -193,3 +196,44 @@ class BaseRun(ABC):
             return self.predict_bodies(bodies, numbers, options, progress)
 
         yield from predict_in_windows(rows, first, window, self.body, predict)
+
+    def push_to_hub(
+        self,
+        repo_id: str,
+        private: bool = False,
+        token: str | None = None,
+        revision: str | None = None,
+        message: str = "A predgen run",
+        create_pr: bool = False,
+    ) -> str:
+        """Uploads the run folder to the Hugging Face hub, with a model card; ``predgen.load(repo_id)`` fetches it.
+
+        Of paths in settings and facts only the files' names go up; training logs of trackers stay.
+
+        Args:
+            repo_id: ``owner/name``; made if it is not there.
+            private: Of a repository that is made.
+            token: Of the hub; None: the one that is logged in.
+            revision: The branch to commit to.
+            message: Of the commit.
+            create_pr: Commit to a pull request.
+
+        Returns:
+            The commit's address.
+
+        Raises:
+            HubError: If the id is none, the base model is a folder that others do not have, or the hub refuses.
+            RunFolderError: If this is a field of a record, which has no folder of its own.
+        """
+        from predgen.hub import push
+        from predgen.training.card import write_card
+        from predgen.training.run_folder import METRICS, read_json
+
+        if self.folder is None:
+            raise RunFolderError("This run has no folder of its own.", "Expected one that was fitted or loaded.")
+        metrics = read_json(self.folder, METRICS)
+
+        def card(folder: Path) -> None:
+            write_card(folder, self, metrics, repo_id)
+
+        return push(self.folder, repo_id, card, private, token, revision, message, create_pr)

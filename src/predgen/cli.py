@@ -18,6 +18,7 @@ from rich.table import Table
 from predgen.cli_information import explain, information
 from predgen.cli_report import report
 from predgen.cli_reproduce import reproduce
+from predgen.cli_tune import tune
 from predgen.errors import DataError, Interrupted, PredgenError, nearest
 from predgen.terminal import hush_known_warnings, open_console, writable
 
@@ -46,6 +47,7 @@ app.command()(information)
 app.command()(explain)
 app.command()(report)
 app.command()(reproduce)
+app.command()(tune)
 
 
 @app.command()

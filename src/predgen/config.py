@@ -420,6 +420,48 @@ def config_from_dict(settings: Mapping[str, Any], where: str = "the settings") -
         raise ConfigError(f"{where}: {len(problems)} problem(s):\n  " + "\n  ".join(problems)) from None
 
 
+def with_settings(config: RunConfig, settings: Mapping[str, object]) -> RunConfig:
+    """The settings with some of them changed.
+
+    Args:
+        config: What the rest is taken from.
+        settings: Dotted names to values.
+
+    Raises:
+        ConfigError: If a name or value is wrong.
+    """
+    nested = config.to_dict()
+    for name, value in settings.items():
+        _assign(nested, name, value)
+    return config_from_dict(nested)
+
+
+def named_settings(
+    path: str | Path | None = None, assignments: Sequence[str] = (), overrides: Mapping[str, object] | None = None
+) -> set[str]:
+    """The dotted names of all that was set, as `load_config` takes it; a profile's settings are among them.
+
+    Raises:
+        ConfigError: If the file cannot be read, or names an unknown profile.
+    """
+    settings = _read_yaml(Path(path)) if path is not None else {}
+    for assignment in assignments:
+        key, _, text = assignment.partition("=")
+        _assign(settings, key.strip(), yaml.safe_load(text))
+    for key, value in (overrides or {}).items():
+        if value is not None:
+            _assign(settings, key, value)
+    return setting_names(_over_profile(settings))
+
+
+def setting_names(settings: Mapping[str, Any], prefix: str = "") -> set[str]:
+    """The dotted names of nested settings."""
+    names: set[str] = set()
+    for key, value in settings.items():
+        names |= setting_names(value, f"{prefix}{key}.") if isinstance(value, Mapping) and value else {f"{prefix}{key}"}
+    return names
+
+
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
         settings = yaml.safe_load(path.read_text(encoding="utf-8"))

@@ -40,6 +40,10 @@ class DownloadError(PredgenError):
     """A named model or data set could not be fetched, or is not the file it should be."""
 
 
+class HubError(PredgenError):
+    """The hub could not be reached, or would not do what was asked."""
+
+
 class RunFolderError(PredgenError):
     """A run folder is missing, damaged, foreign, or made with another base model."""
 

@@ -15,6 +15,7 @@ from predgen.data.prompts import PromptEncoder, frame_of
 from predgen.decoding.calibrate import Calibration
 from predgen.decoding.conformal import Conformal, conformal_from_json
 from predgen.errors import RunFolderError
+from predgen.hub import located
 from predgen.model.build import Setting, build_fields_method, build_writer
 from predgen.model.record import RecordMethod
 from predgen.model.scale import Scale, scale_kind, scale_unit
@@ -43,24 +44,30 @@ class _Parts:
 
 
 def load(
-    path: str | Path, batch_size: int = 32, trust_remote_code: bool = False, batch_tokens: int = BATCH_TOKENS
+    path: str | Path,
+    batch_size: int = 32,
+    trust_remote_code: bool = False,
+    batch_tokens: int = BATCH_TOKENS,
+    revision: str | None = None,
 ) -> Run | RecordRun:
     """Loads a run folder.
 
     Args:
-        path: The folder.
+        path: The folder; or ``owner/name`` on the hub, where there is no such folder.
         batch_size: Most prompts a pass.
         trust_remote_code: Whether code that comes with the base model may run.
         batch_tokens: Most tokens a pass.
+        revision: Of a hub id: a branch, tag or commit.
 
     Raises:
         RunFolderError: If it is no run, is damaged, or was trained on another base than the one found now.
+        HubError: If it cannot be fetched.
         ModelError: If its base model cannot be loaded.
     """
-    folder = Path(path)
+    folder = located(path, revision)
     shared = read_shared(folder)
     if shared is None:
-        return load_single(path, batch_size, trust_remote_code, batch_tokens)
+        return load_single(folder, batch_size, trust_remote_code, batch_tokens)
     records = [shared.of_field(field) for field in shared.fields]
     names = [field.name for field in shared.fields]
     parts = _put_together(folder, records, names, trust_remote_code)
@@ -78,7 +85,7 @@ def load(
         )
         for name, record, method, space in zip(names, records, parts.method.fields, parts.spaces, strict=True)
     }
-    return RecordRun(shared, parts.method, runs)
+    return RecordRun(shared, parts.method, runs, folder)
 
 
 def load_single(
@@ -90,7 +97,7 @@ def load_single(
         RunFolderError: As `load` says, or if it gives several.
         ModelError: As `load` says.
     """
-    folder = Path(path)
+    folder = located(path)
     record = read_record(folder)
     parts = _put_together(folder, [record], None, trust_remote_code)
     return Run(
@@ -102,6 +109,7 @@ def load_single(
         *_held_out(folder, record, parts.held_out),
         batch_size,
         batch_tokens,
+        folder=folder,
     )
 
 

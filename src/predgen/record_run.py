@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -43,11 +44,13 @@ class RecordRun(BaseRun):
         record: What ``predgen.json`` holds.
         method: The fitted module, a `RecordMethod`.
         runs: Field → a run of it alone, on the same weights: it predicts, evaluates and explains as any other run.
+        folder: Where it was loaded from or saved to.
     """
 
     record: SharedRecord
     method: nn.Module
     runs: Mapping[str, Run]
+    folder: Path | None = None
 
     @property
     def parts(self) -> Mapping[str, Run]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -79,6 +80,7 @@ class Run(BaseRun):
         batch_size: Most prompts a pass.
         batch_tokens: Most tokens a pass, so that longer prompts go in smaller batches.
         rounding: How far half precision moved log-probabilities when it was chosen; rows that close are marked.
+        folder: Where it was loaded from or saved to; None of a record's field.
     """
 
     record: RunRecord
@@ -91,6 +93,7 @@ class Run(BaseRun):
     batch_size: int = 32
     batch_tokens: int = BATCH_TOKENS
     rounding: float | None = None
+    folder: Path | None = None
 
     @property
     def reader_name(self) -> str | None:

@@ -210,6 +210,25 @@ def test_tensorboard_gets_what_the_log_gets(settings: list[str]) -> None:
     assert {event.step: event.value for event in events.Scalars("eval/mean_mae")} == pytest.approx(dev)
 
 
+def test_mlflow_gets_what_the_log_gets(settings: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mlflow = pytest.importorskip("mlflow", reason="mlflow is not installed; its dependencies are many")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
+    run = quiet_fit([*settings, "train.report_to=[mlflow]"])
+    assert mlflow.active_run() is None, "a second fit must not go into the first one's run"
+    client = mlflow.MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    (found,) = client.search_runs([client.get_experiment_by_name("Default").experiment_id])
+    assert found.info.status == "FINISHED"
+    lines = [json.loads(line) for line in (run.folder / "metrics.jsonl").read_text().splitlines()]
+
+    def kept(metric: str) -> dict[int, float]:
+        return {entry.step: entry.value for entry in client.get_metric_history(found.info.run_id, metric)}
+
+    written = {line["step"]: line["writer_loss"] for line in lines if line["event"] == "train"}
+    assert kept("writer_loss") == pytest.approx(written)
+    dev = {line["step"]: line["decisions"]["mean"]["mae"] for line in lines if line["event"] == "dev"}
+    assert kept("eval_mean_mae") == pytest.approx(dev)
+
+
 def test_an_unknown_tracker_is_refused(settings: list[str]) -> None:
     with pytest.raises(ConfigError, match=r"report_to.*'tensorbord'.*tensorboard"):
         quiet_fit([*settings, "train.report_to=[tensorbord]"])

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
-from transformers import set_seed
+from transformers import TrainerCallback, set_seed
 from transformers.utils import logging as transformers_logging
 
 from predgen.answers.infer import fixed_settings
@@ -106,6 +106,9 @@ def fit(
     data: RowsInMemory | None = None,
     dev: RowsInMemory | None = None,
     test: RowsInMemory | None = None,
+    report: bool = True,
+    show_progress: bool = True,
+    callbacks: Sequence[TrainerCallback] = (),
 ) -> Fitted:
     """Trains a method and writes its run folder.
 
@@ -120,6 +123,9 @@ def fit(
         data: Rows to fit on instead of `data.source`: a DataFrame, a `datasets` Dataset, or any iterable of mappings.
         dev: Rows to select on instead of `data.dev`, likewise.
         test: Rows to report on instead of `data.eval`, likewise.
+        report: Score the test rows and draw figures; without, they are held out all the same.
+        show_progress: A bar on a terminal, lines elsewhere.
+        callbacks: Told of every log (dev results as ``dev_record``); what they raise ends the run.
 
     Raises:
         PredgenError: If settings, data, model or output folder cannot be used; nothing that was there is lost.
@@ -220,10 +226,11 @@ def fit(
         metric=metric,
         callbacks=[
             MetricsLog(folder / LOG),
-            ProgressBar(),
+            *([ProgressBar()] if show_progress else []),
             stop,
             *([TimeBudget(budget, say)] if budget is not None else []),
             *tracker_callbacks(config.train.report_to, folder, first_step),
+            *callbacks,
         ],
     )
     with stop.listening():
@@ -240,16 +247,17 @@ def fit(
     on_dev = trainer.dev_results.get(best_step) or evaluate_dev()
     verdict = examiner.verdict(on_dev.scores, readers, config.train.calibrate, say)
     trained_run = Trained(config, prepared, bench, method, scales, baselines, metric, verdict, best_step, total_steps)
-    run = finished_run(trained_run)
+    run = replace(finished_run(trained_run), folder=folder)
     _save(run, folder, peft)
     metrics = {"dev": verdict.result.record(best_step)}
     reported = None
-    if len(prepared.test):
+    if report and len(prepared.test):
         bodies, targets = prepared.test.bodies, prepared.test.targets
         raw = run.score_answers_raw(bodies)
         reported = (run.calibrate(raw), targets)
         metrics["test"] = run.evaluate_answers(bodies, *reported).to_json()
-    draw_figures(folder, run, None if reported is None else (raw, *reported))
+    if report:
+        draw_figures(folder, run, None if reported is None else (raw, *reported))
     write_json(folder / METRICS, metrics)
     write_card(folder, run, metrics)
     write_json(folder / RECORD, asdict(run.record))  # last: a folder with this file is a finished run

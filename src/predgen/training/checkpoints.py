@@ -90,6 +90,11 @@ def read_tensors(folder: Path, name: str) -> dict[str, Tensor]:
     return load_file(folder / f"{name}.safetensors")
 
 
+def has_tensors(folder: Path, name: str) -> bool:
+    """Whether it has such a file of tensors."""
+    return (folder / f"{name}.safetensors").exists()
+
+
 def read_values(folder: Path, name: str) -> Any:
     """One file of values, likewise."""
     return json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))

@@ -43,6 +43,7 @@ from predgen.model.scale import Scale, scale_of
 from predgen.model.shared_head import head_length
 from predgen.peft_methods import PeftMethod, peft_method
 from predgen.prediction import score_answer_rows, score_answers
+from predgen.processes import ALONE, Processes, join_processes
 from predgen.record_run import RecordRun
 from predgen.run import Run
 from predgen.training.bench import Bench, load_base_for, set_up_bench
@@ -54,6 +55,7 @@ from predgen.training.estimate import Estimate, estimate, seconds_of
 from predgen.training.examiner import EXAMINERS, Examined
 from predgen.training.finish import Trained, finished_run
 from predgen.training.guards import StopOnSignal, TimeBudget
+from predgen.training.passes import Division, division_of, say_division
 from predgen.training.prepare import GivenRows, Prepared, Say, prepare
 from predgen.training.progress import MetricsLog, ProgressBar
 from predgen.training.results import draw_figures, write_splits
@@ -123,7 +125,37 @@ def fit(
     Raises:
         PredgenError: If settings, data, model or output folder cannot be used; nothing that was there is lost.
         Interrupted: If it was stopped by a signal; the message says how to go on.
+        ProcessLost: If another of the processes that a launcher started ended.
     """
+    processes = join_processes()
+    with processes.watching(lambda: "before or after training", "Start all processes again, with --resume."):
+        fitted = _fit(
+            processes,
+            config,
+            overwrite,
+            say if processes.main else _silent,
+            trust_remote_code,
+            resume,
+            accept_changes,
+            start_from,
+            GivenRows(data, dev, test),
+        )
+        processes.wait()  # the main one has written the last file
+    return fitted
+
+
+def _fit(
+    processes: Processes,
+    config: RunConfig,
+    overwrite: bool,
+    say: Say,
+    trust_remote_code: bool,
+    resume: bool,
+    accept_changes: bool,
+    start_from: str | Path | None,
+    given: GivenRows,
+) -> Fitted:
+    """`fit`, of one of the processes; all do the same, and the main one alone writes."""
     check_names(config)
     peft = peft_method(config.peft.method)
     peft.check(config.peft)
@@ -133,7 +165,7 @@ def fit(
     budget = None if config.train.time_budget is None else seconds_of(config.train.time_budget)
     if start_from is not None:
         config = continued(config, Path(start_from), say)
-    prepared = prepare(config, say, GivenRows(data, dev, test))
+    prepared = prepare(config, say, given)
     schema = prepared.schema
     baselines = tuple(_baseline(*each) for each in zip(prepared.spaces, prepared.train.targets, strict=True))
     answers = [
@@ -179,7 +211,10 @@ def fit(
     method = build(total_steps, bench.base)
     if method.learns_behind_heads:
         rows = behind_a_head(rows, head_length([row.ids for row in rows]))
-    expected = _estimate(method, rows, bench, config)
+    division = division_of(config.train, len(rows), processes)
+    expected = _estimate(method, rows, bench, config, division, say)
+    division = expected.division
+    say_division(config, division, say)
     if budget is not None and config.train.max_steps is None:
         fitting = expected.steps_within(budget, config.train.evaluations)
         if fitting < total_steps:
@@ -192,21 +227,25 @@ def fit(
     say(f"Training {config.method} on {bench.base.name}: {trained:,} parameters learn, by {metric} on dev.")
     say(expected.line(total_steps, min(config.train.evaluations, total_steps)))
 
-    if not going_on:
-        claim(folder, overwrite)
-    (folder / CONFIG).write_text(config.to_yaml(), encoding="utf-8")
-    write_splits(folder, prepared)
     first_step = 0 if checkpoint is None else step_of(checkpoint)
-    cut_log(folder, first_step)
+    processes.wait()  # what is there has been read by all, and may be changed
+    if processes.main:
+        if not going_on:
+            claim(folder, overwrite)
+        (folder / CONFIG).write_text(config.to_yaml(), encoding="utf-8")
+        write_splits(folder, prepared)
+        cut_log(folder, first_step)
 
     readers = method.reader_names
 
     def evaluate_dev() -> DevResult:
-        scores = score_answer_rows(method, bench.prompts["dev"], config.train.eval_batch_size)
+        scores = score_answer_rows(method, bench.prompts["dev"], config.train.eval_batch_size, processes=processes)
         return examiner.dev(scores, readers)
 
     transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
-    stop = StopOnSignal()
+    stop = StopOnSignal(processes)
+    shown = [MetricsLog(folder / LOG), ProgressBar()] if processes.main else []
+    trackers = tracker_callbacks(config.train.report_to, folder, first_step) if processes.main else []
     trainer = PredGenTrainer(
         method=method,
         peft=peft,
@@ -217,29 +256,32 @@ def fit(
         folder=folder,
         metric=metric,
         callbacks=[
-            MetricsLog(folder / LOG),
-            ProgressBar(),
+            *shown,
             stop,
-            *([TimeBudget(budget, say)] if budget is not None else []),
-            *tracker_callbacks(config.train.report_to, folder, first_step),
+            *([TimeBudget(budget, say, processes)] if budget is not None else []),
+            *trackers,
         ],
+        division=division,
+        say=say,
     )
-    with stop.listening():
+    remedy = f"Start all processes again: predgen fit --resume --out {folder}"
+    with stop.listening(), processes.watching(lambda: f"at step {trainer.state.global_step}", remedy):
         trainer.go_on(checkpoint)
     if stop.asked:
         raise Interrupted(
             f"Stopped at step {trainer.state.global_step} of {total_steps}, which is saved.",
             remedy=f"Go on with: predgen fit --resume --out {folder}",
         )
-    if trainer.guard.skipped:
-        say(f"{trainer.guard.skipped} steps or parts of steps were left out, since they were not finite.")
+    if skipped := sum(processes.gathered(trainer.guard.skipped)):
+        say(f"{skipped} steps or parts of steps were left out, since they were not finite.")
     best_step = trainer.best()
     # A run that went on does not have the scores of before; the weights are the best ones' again.
     on_dev = trainer.dev_results.get(best_step) or evaluate_dev()
     verdict = examiner.verdict(on_dev.scores, readers, config.train.calibrate, say)
     trained_run = Trained(config, prepared, bench, method, scales, baselines, metric, verdict, best_step, total_steps)
-    run = finished_run(trained_run)
-    _save(run, folder, peft)
+    run = finished_run(trained_run).shared_by(processes)
+    if processes.main:
+        _save(run, folder, peft)
     metrics = {"dev": verdict.result.record(best_step)}
     reported = None
     if len(prepared.test):
@@ -247,15 +289,22 @@ def fit(
         raw = run.score_answers_raw(bodies)
         reported = (run.calibrate(raw), targets)
         metrics["test"] = run.evaluate_answers(bodies, *reported).to_json()
-    draw_figures(folder, run, None if reported is None else (raw, *reported))
-    write_json(folder / METRICS, metrics)
-    write_card(folder, run, metrics)
-    write_json(folder / RECORD, asdict(run.record))  # last: a folder with this file is a finished run
-    shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
-    return Fitted(run, folder, metrics, reported)
+    if processes.main:
+        draw_figures(folder, run, None if reported is None else (raw, *reported))
+        write_json(folder / METRICS, metrics)
+        write_card(folder, run, metrics)
+        write_json(folder / RECORD, asdict(run.record))  # last: a folder with this file is a finished run
+        shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
+    return Fitted(run.shared_by(ALONE), folder, metrics, reported)
 
 
-def _estimate(method: nn.Module, rows: Sequence[TrainingRow], bench: Bench, config: RunConfig) -> Estimate:
+def _silent(line: str) -> None:
+    """What the main process says, the others need not."""
+
+
+def _estimate(
+    method: nn.Module, rows: Sequence[TrainingRow], bench: Bench, config: RunConfig, division: Division, say: Say
+) -> Estimate:
     dev, size = bench.prompts["dev"].prompts, config.train.eval_batch_size
 
     def score_some_dev() -> float:
@@ -263,7 +312,7 @@ def _estimate(method: nn.Module, rows: Sequence[TrainingRow], bench: Bench, conf
         score_answers(method, dev[:size], size)
         return (time.perf_counter() - started) * len(dev) / len(dev[:size])
 
-    return estimate(method, rows, config.train, score_some_dev)
+    return estimate(method, rows, division, score_some_dev, say)
 
 
 def _resolved(config: RunConfig, prepared: Prepared, metric: str, folder: Path) -> RunConfig:

@@ -1,0 +1,225 @@
+"""Two processes on one machine, which talk by gloo; spawned from a server that has imported everything once."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import multiprocessing
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from predgen.config import load_config
+from predgen.training.fit import fit
+
+RECIPES = Path(__file__).parent.parent.parent / "recipes" / "accelerate"
+# Two processes that share 7 rows, 4 and 3 of them; at the end of an epoch 2, of 30: one each.
+TOGETHER = (
+    "train.batch_size=7",
+    "train.max_steps=10",
+    "sampling.own=sample",
+    "sampling.start=0.4",
+    "director.kind=value",
+    "train.seed=4",
+)
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+def _as_rank(rank: int, port: int, output: str, task: Callable[..., None], args: tuple[Any, ...]) -> None:
+    for number, name in ((1, "out"), (2, "err")):
+        os.dup2(os.open(f"{output}.{rank}.{name}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
+    torch.set_num_threads(1)
+    place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2, "MASTER_PORT": port}
+    os.environ.update({name: str(value) for name, value in place.items()}, MASTER_ADDR="127.0.0.1")
+    task(*args)
+
+
+class Pair:
+    """Two ended processes: their exit codes, and what each wrote."""
+
+    def __init__(self, output: str, processes: list[BaseProcess]) -> None:
+        self.codes = [process.exitcode for process in processes]
+        self.out, self.err = (
+            [Path(f"{output}.{rank}.{name}").read_text() for rank in (0, 1)] for name in ("out", "err")
+        )
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> Callable[..., Pair]:
+    """Runs a task in two processes; it must be a function of this module."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["predgen.training.fit", "predgen.cli", "peft", "accelerate"])
+
+    def run(task: Callable[..., None], *args: Any) -> Pair:
+        port, output = free_port(), str(tmp_path / task.__name__)
+        processes = [context.Process(target=_as_rank, args=(rank, port, output, task, args)) for rank in (0, 1)]
+        for process in processes:
+            process.start()
+        for process in processes:
+            process.join(300)
+        hanging = [process for process in processes if process.is_alive()]
+        for process in hanging:
+            process.kill()
+        assert not hanging, Pair(output, processes).err
+        return Pair(output, processes)
+
+    return run
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return load_file(folder / "adapter_model.safetensors") | load_file(folder / "director.safetensors")
+
+
+def apart(one: Path, other: Path) -> float:
+    mine, others = weights(one), weights(other)
+    assert mine.keys() == others.keys()
+    return max(float((mine[name] - others[name]).abs().max()) for name in mine)
+
+
+def close(one: Any, other: Any) -> bool:
+    """Whether two JSON values are the same up to rounding."""
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(close(one[key], other[key]) for key in one)
+    if isinstance(one, list):
+        return len(one) == len(other) and all(map(close, one, other))
+    return one == pytest.approx(other, abs=1e-4) if isinstance(one, float) else bool(one == other)
+
+
+def log_of(folder: Path) -> list[dict[str, Any]]:
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return [{key: value for key, value in line.items() if key != "rows_per_second"} for line in lines]
+
+
+def _fit(assignments: list[str], resume: bool = False, kill: int | None = None) -> None:
+    if kill is not None and os.environ["RANK"] == "1":
+        _kill_at(kill)
+    fit(load_config(assignments=assignments), say=print, resume=resume)
+
+
+def _command(*arguments: str) -> None:
+    from predgen.cli import main
+
+    sys.argv = ["predgen", *arguments]
+    main()
+
+
+def _kill_at(step: int) -> None:
+    from predgen.training.trainer import PredGenTrainer
+
+    honest = PredGenTrainer.compute_loss
+
+    def compute_loss(self: PredGenTrainer, *args: Any, **kwargs: Any) -> torch.Tensor:
+        if self.state.global_step == step:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return honest(self, *args, **kwargs)
+
+    PredGenTrainer.compute_loss = compute_loss  # type: ignore[method-assign]
+
+
+def test_two_processes_take_one_process_trajectory_and_share_what_comes_after(
+    settings: list[str], tmp_path: Path, workshop: Path, pair: Callable[..., Pair]
+) -> None:
+    settings = [*settings, *TOGETHER, "peft.dropout=0"]
+    alone = fit(load_config(assignments=settings), say=lambda line: None).folder
+    folder = tmp_path / "together"
+    both = pair(_fit, [*settings, f"out={folder}"])
+    assert both.codes == [0, 0], both.err
+    assert "2 processes share the 7 rows of a step: up to 4 a pass, 1 pass each." in both.out[0]
+    assert both.out[1] == ""
+    assert apart(alone, folder) < 1e-4
+    assert close(log_of(alone), log_of(folder))
+    metrics = [json.loads((run / "metrics.json").read_text()) for run in (alone, folder)]
+    assert close(*metrics)
+    # What came of it is as good as one process's, and two serve it in order.
+    rows = str(workshop / "rows.jsonl")
+    for name, run in (("one", _command), ("two", lambda *arguments: pair(_command, *arguments))):
+        if name == "one":
+            with contextlib.suppress(SystemExit), pytest.MonkeyPatch.context() as patch:
+                patch.setattr(sys, "argv", [])
+                run("predict", str(folder), rows, "--out", str(tmp_path / "one.jsonl"), "--batch-size", "5")
+        else:
+            both = run("predict", str(folder), rows, "--out", str(tmp_path / "two.jsonl"), "--batch-size", "5")
+            assert both.codes == [0, 0], both.err
+            assert "48 predictions, 0 rows with an error" in both.out[0] and both.out[1] == ""
+    one, two = ([json.loads(line) for line in (tmp_path / f"{name}.jsonl").open()] for name in ("one", "two"))
+    assert [line["row"] for line in two] == list(range(48)) and close(one, two)
+
+
+def test_a_killed_process_is_named_and_the_run_goes_on_from_its_checkpoint(
+    settings: list[str], tmp_path: Path, pair: Callable[..., Pair]
+) -> None:
+    settings = [*settings, *TOGETHER, "peft.dropout=0.2"]
+    whole, folder = tmp_path / "whole", tmp_path / "killed"
+    assert pair(_fit, [*settings, f"out={whole}"]).codes == [0, 0]
+    both = pair(_fit, [*settings, f"out={folder}"], False, 5)
+    assert both.codes == [1, -signal.SIGKILL]
+    assert "ProcessLost: Process 1 of 2" in both.err[0] and "was killed or broke down" in both.err[0]
+    assert "at step 5" in both.err[0] and f"predgen fit --resume --out {folder}" in both.err[0]
+    both = pair(_fit, [*settings, f"out={folder}"], True)
+    assert both.codes == [0, 0] and "Going on from step 3" in both.out[0]
+    assert apart(whole, folder) == 0
+    assert log_of(whole) == log_of(folder)
+
+
+def _skip_of_one(assignments: list[str]) -> None:
+    from predgen.model.method import Method
+
+    honest = Method.forward
+
+    def forward(self: Any, *args: Any, step: int, **batch: Any) -> Any:
+        output = honest(self, *args, step=step, **batch)
+        bad = step == 3 or (step == 1 and os.environ["RANK"] == "1")
+        return output._replace(loss=output.loss * float("nan")) if bad else output
+
+    Method.forward = forward  # type: ignore[method-assign]
+    _fit(assignments)
+
+
+def test_a_loss_left_out_by_one_process_keeps_all_at_the_same_weights(
+    settings: list[str], tmp_path: Path, pair: Callable[..., Pair]
+) -> None:
+    both = pair(_skip_of_one, [*settings, *TOGETHER, "train.on_nonfinite=skip", "train.max_steps=5"])
+    assert both.codes == [0, 0], both.err
+    assert "3 steps or parts of steps were left out" in both.out[0]
+
+
+def test_an_error_of_one_process_is_told_by_the_other(
+    settings: list[str], tmp_path: Path, pair: Callable[..., Pair]
+) -> None:
+    both = pair(_skip_of_one, [*settings, *TOGETHER])
+    assert both.codes == [1, 1]
+    assert "loss became nan at step 1" in both.err[1]
+    assert "Process 1 of 2" in both.err[0] and "said 'The loss became nan at step 1" in both.err[0]
+
+
+@pytest.mark.parametrize("recipe", ["ddp_cpu"])
+def test_accelerate_launches_it(recipe: str, settings: list[str], tmp_path: Path) -> None:
+    launch = [sys.executable, "-m", "accelerate.commands.accelerate_cli", "launch"]
+    config = ["--config_file", str(RECIPES / f"{recipe}.yaml"), "--main_process_port", str(free_port())]
+    chosen = [part for assignment in [*settings, *TOGETHER] for part in ("--set", assignment)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [*launch, *config, "-m", "predgen", "fit", *chosen],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("Run folder:") == 1
+    assert (tmp_path / "run" / "predgen.json").exists()

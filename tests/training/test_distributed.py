@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import json
 import multiprocessing
 import os
@@ -17,9 +18,17 @@ from typing import Any
 
 import pytest
 import torch
+from accelerate import Accelerator
 from safetensors.torch import load_file
+from torch import nn
+from torch.distributed.fsdp import fully_shard
 
+import predgen
 from predgen.config import load_config
+from predgen.data.batches import TrainingRow, collate
+from predgen.prediction import score_answers
+from predgen.processes import join_processes
+from predgen.sharded import is_sharded, open_entrances, whole
 from predgen.training.fit import fit
 
 RECIPES = Path(__file__).parent.parent.parent / "recipes" / "accelerate"
@@ -174,6 +183,98 @@ def test_a_killed_process_is_named_and_the_run_goes_on_from_its_checkpoint(
     assert both.codes == [0, 0] and "Going on from step 3" in both.out[0]
     assert apart(whole, folder) == 0
     assert log_of(whole) == log_of(folder)
+
+
+def _divide(method: nn.Module) -> None:
+    """As accelerate does it on GPUs: each layer by itself, the rest together."""
+    for layer in [part for part in method.modules() if type(part).__name__ == "LlamaDecoderLayer"]:
+        fully_shard(layer)
+    fully_shard(method)
+
+
+def _sharded_step(folder: str) -> None:
+    processes = join_processes()
+    run = predgen.load(folder)
+    method = run.method
+    for name, parameter in method.named_parameters():
+        parameter.requires_grad_("lora_" in name or name.startswith("director"))
+    bodies = [f"The film {number} was {'good' if number % 3 else 'simply bad'}" for number in range(8)]
+    prompts = run.encoder.rows(bodies).prompts
+    rows = [TrainingRow(ids, number, 0.5 * number, number) for number, ids in enumerate(prompts)]
+    plain = copy.deepcopy(method)
+    whole_shapes = {name: parameter.shape for name, parameter in method.named_parameters()}
+    _divide(method)
+    open_entrances(method)
+    assert is_sharded(method) and not is_sharded(plain)
+    for name, parameter in method.named_parameters():
+        held = parameter.to_local()  # type: ignore[operator]
+        assert parameter.shape == whole_shapes[name]
+        if parameter.shape[0] > 1:
+            assert 0 < held.numel() < parameter.numel(), name
+
+    mine, optimizers = rows[processes.rank :: 2], []
+    for each, batch in ((plain, rows), (method, mine)):
+        each.train()
+        each(**collate(batch), step=7).loss.backward()
+        optimizers.append(torch.optim.AdamW([p for p in each.parameters() if p.requires_grad], lr=0.01))
+    learned = [(p, q) for p, q in zip(plain.parameters(), method.parameters(), strict=True) if p.requires_grad]
+    for one, other in learned:
+        assert one.grad is not None and other.grad is not None
+        torch.testing.assert_close(whole(other.grad), one.grad, rtol=1e-4, atol=1e-6)
+    for optimizer in optimizers:
+        optimizer.step()
+    for one, other in learned:
+        torch.testing.assert_close(whole(other.detach()), one.detach(), rtol=1e-4, atol=1e-4)
+    # Apart from AdamW's first step, whose sign is all that counts of a gradient near 0, nothing is apart.
+    with torch.no_grad():
+        for one, other in learned:
+            one.copy_(whole(other.detach()))
+    scores = [score_answers(each, prompts, batch_size=3)[0] for each in (plain, method)]
+    torch.testing.assert_close(scores[0].log_posterior, scores[1].log_posterior, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(scores[0].value, scores[1].value, rtol=1e-4, atol=1e-4)
+    print("alike")
+
+
+def test_weights_in_parts_learn_and_score_as_whole_ones_do(
+    settings: list[str], tmp_path: Path, pair: Callable[..., Pair]
+) -> None:
+    fitted = fit(load_config(assignments=[*settings, *TOGETHER, "train.max_steps=2"]), say=lambda line: None)
+    both = pair(_sharded_step, str(fitted.folder))
+    assert both.codes == [0, 0], both.err
+    assert [said.split()[-1] for said in both.out] == ["alike", "alike"]
+
+
+def _sharded_fit(assignments: list[str]) -> None:
+    """`fit` as under FSDP: accelerate prepares models for it on GPUs alone, so that here a stand-in does."""
+    honest = Accelerator.prepare
+
+    def prepare(self: Accelerator, *objects: Any, **options: Any) -> Any:
+        if not isinstance(objects[0], nn.Module):
+            return honest(self, *objects, **options)
+        model, optimizer = objects
+        names = {id(parameter): name for name, parameter in model.named_parameters()}
+        asked = [[names[id(parameter)] for parameter in group["params"]] for group in optimizer.param_groups]
+        _divide(model)
+        parameters = dict(model.named_parameters())
+        for group, chosen in zip(optimizer.param_groups, asked, strict=True):
+            group["params"] = [parameters[name] for name in chosen]
+        return model, honest(self, optimizer, **options)
+
+    Accelerator.prepare = prepare  # type: ignore[method-assign]
+    os.environ.update(ACCELERATE_USE_FSDP="true", FSDP_VERSION="2")
+    _fit(assignments)
+
+
+def test_fit_with_weights_in_parts_ends_where_one_process_does(
+    settings: list[str], tmp_path: Path, pair: Callable[..., Pair]
+) -> None:
+    settings = [*settings, *TOGETHER, "peft.dropout=0", "train.max_steps=6"]
+    alone = fit(load_config(assignments=settings), say=lambda line: None).folder
+    both = pair(_sharded_fit, [*settings, f"out={tmp_path / 'parts'}"])
+    assert both.codes == [0, 0], both.err
+    assert apart(alone, tmp_path / "parts") < 1e-4
+    metrics = [json.loads((run / "metrics.json").read_text()) for run in (alone, tmp_path / "parts")]
+    assert close(*metrics)
 
 
 def _skip_of_one(assignments: list[str]) -> None:

@@ -23,6 +23,7 @@ from torch import Tensor
 
 from predgen.downloads import sha256_of
 from predgen.errors import RunFolderError
+from predgen.sharded import whole
 
 MANIFEST = "manifest.json"
 _PREFIX, _PARTIAL = "checkpoint-", "partial-"
@@ -156,13 +157,16 @@ def _flush(path: Path) -> None:
 
 
 def optimizer_parts(state: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """An optimizer's `state_dict` → its tensors, named ``<parameter>.<name>``, and the rest, which JSON can hold."""
+    """An optimizer's `state_dict` → its tensors, named ``<parameter>.<name>``, and the rest, which JSON can hold.
+
+    Tensors that are divided among processes are put together, for which all must ask.
+    """
     tensors: dict[str, Tensor] = {}
     plain: dict[str, dict[str, Any]] = {}
     for parameter, entries in state["state"].items():
         for name, value in entries.items():
             if isinstance(value, Tensor):
-                tensors[f"{parameter}.{name}"] = value.detach().cpu().contiguous()
+                tensors[f"{parameter}.{name}"] = whole(value.detach()).cpu().contiguous()
             else:
                 plain.setdefault(str(parameter), {})[name] = value
     return tensors, {"groups": state["param_groups"], "state": plain}

@@ -46,6 +46,7 @@ from predgen.prediction import score_answer_rows, score_answers
 from predgen.processes import ALONE, Processes, join_processes
 from predgen.record_run import RecordRun
 from predgen.run import Run
+from predgen.sharded import asked_to_shard, is_sharded
 from predgen.training.bench import Bench, load_base_for, set_up_bench
 from predgen.training.calibration import check_calibration
 from predgen.training.card import write_card
@@ -75,7 +76,7 @@ from predgen.training.run_folder import (
 from predgen.training.start import continued, start_weights
 from predgen.training.trackers import check_trackers, tracker_callbacks
 from predgen.training.trainer import PredGenTrainer
-from predgen.training.weights import save_director
+from predgen.training.weights import load_trained, save_director, trained_tensors
 
 
 @dataclass(frozen=True)
@@ -127,6 +128,7 @@ def fit(
         Interrupted: If it was stopped by a signal; the message says how to go on.
         ProcessLost: If another of the processes that a launcher started ended.
     """
+    asked_to_shard()  # what cannot be is refused before processes meet
     processes = join_processes()
     with processes.watching(lambda: "before or after training", "Start all processes again, with --resume."):
         fitted = _fit(
@@ -205,27 +207,35 @@ def _fit(
         built = build_fields_method(build_writer(lm, config, bench.scoring), bench.tables, bench.cues, settings)
         if started is not None:
             started.put_into(built)
-        return built.to("cuda" if torch.cuda.is_available() else "cpu")
+        return built
 
     total_steps = _total_steps(config, len(rows))
-    method = build(total_steps, bench.base)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    # Weights that are going to be divided among GPUs need not fit into one before.
+    sharding = asked_to_shard()
+    method = build(total_steps, bench.base).to("cpu" if sharding else device)
     if method.learns_behind_heads:
         rows = behind_a_head(rows, head_length([row.ids for row in rows]))
     division = division_of(config.train, len(rows), processes)
-    expected = _estimate(method, rows, bench, config, division, say)
-    division = expected.division
+    expected = None if sharding else _estimate(method, rows, bench, config, division, say)
+    division = division if expected is None else expected.division
     say_division(config, division, say)
     if budget is not None and config.train.max_steps is None:
+        if expected is None:
+            raise ConfigError(
+                "train.time_budget under FSDP:", "what a step takes is not known.", "Set train.max_steps."
+            )
         fitting = expected.steps_within(budget, config.train.evaluations)
         if fitting < total_steps:
             say(f"A time budget of {config.train.time_budget} leaves room for {fitting} of {total_steps} steps.")
             total_steps = max(1, fitting)
             # The first base carries an adapter already, and schedules follow the number of steps.
-            method = build(total_steps, load_base_for(config, say, trust_remote_code))
+            method = build(total_steps, load_base_for(config, say, trust_remote_code)).to(device)
         config = replace(config, train=replace(config.train, max_steps=total_steps))
     trained = sum(parameter.numel() for parameter in method.parameters() if parameter.requires_grad)
     say(f"Training {config.method} on {bench.base.name}: {trained:,} parameters learn, by {metric} on dev.")
-    say(expected.line(total_steps, min(config.train.evaluations, total_steps)))
+    if expected is not None:
+        say(expected.line(total_steps, min(config.train.evaluations, total_steps)))
 
     first_step = 0 if checkpoint is None else step_of(checkpoint)
     processes.wait()  # what is there has been read by all, and may be changed
@@ -239,7 +249,9 @@ def _fit(
     readers = method.reader_names
 
     def evaluate_dev() -> DevResult:
-        scores = score_answer_rows(method, bench.prompts["dev"], config.train.eval_batch_size, processes=processes)
+        # Weights in parts are put together by all in every pass: each makes all passes, since none may make fewer.
+        sharing = ALONE if is_sharded(method) else processes
+        scores = score_answer_rows(method, bench.prompts["dev"], config.train.eval_batch_size, processes=sharing)
         return examiner.dev(scores, readers)
 
     transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
@@ -275,6 +287,11 @@ def _fit(
     if skipped := sum(processes.gathered(trainer.guard.skipped)):
         say(f"{skipped} steps or parts of steps were left out, since they were not finite.")
     best_step = trainer.best()
+    if is_sharded(method):
+        say("The weights are put together again, in each process.")
+        parts = trained_tensors(method)
+        method = build(total_steps, load_base_for(config, say, trust_remote_code)).to(device)
+        load_trained(method, parts)
     # A run that went on does not have the scores of before; the weights are the best ones' again.
     on_dev = trainer.dev_results.get(best_step) or evaluate_dev()
     verdict = examiner.verdict(on_dev.scores, readers, config.train.calibrate, say)

@@ -17,6 +17,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from predgen.config import TrainConfig
 from predgen.errors import ModelError
 from predgen.processes import ALONE, Processes
+from predgen.sharded import whole
 
 _MOST_SKIPPED = 20  # in a row; a run that learns nothing any more should not look as if it did
 
@@ -150,5 +151,5 @@ class FiniteGuard(TrainerCallback):
 
 
 def _all_finite(parameters: Sequence[nn.Parameter]) -> bool:
-    norms = [parameter.grad.norm() for parameter in parameters if parameter.grad is not None]
+    norms = [whole(parameter.grad.norm()) for parameter in parameters if parameter.grad is not None]
     return bool(torch.isfinite(torch.stack(norms)).all())

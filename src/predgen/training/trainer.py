@@ -27,6 +27,7 @@ from predgen.errors import ModelError
 from predgen.metrics import METRICS
 from predgen.model.outputs import StepOutput
 from predgen.peft_methods.method import PeftMethod
+from predgen.sharded import divided_like, is_sharded, open_entrances
 from predgen.training.checkpoints import (
     Checkpoint,
     folder_of,
@@ -104,6 +105,12 @@ class PredGenTrainer(Trainer):
             self.remove_callback(default)
         if config.patience is not None:
             self.add_callback(EarlyStoppingCallback(config.patience))
+
+    def _prepare_for_training(self, *args: Any, **kwargs: Any) -> Any:
+        prepared = super()._prepare_for_training(*args, **kwargs)
+        if is_sharded(self.model):  # type: ignore[arg-type]
+            open_entrances(self.model)  # type: ignore[arg-type]
+        return prepared
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
         """AdamW, or what the PEFT method has in its place."""
@@ -297,6 +304,12 @@ class PredGenTrainer(Trainer):
         device = next(self.model.parameters()).device  # type: ignore[union-attr]
         # An optimizer that names its parameters does not know where they are.
         tensors = {name: tensor.to(device) if tensor.dim() else tensor for name, tensor in tensors.items()}
+        # One that numbers them has them in this order; where they are divided, so is what belongs to them.
+        held = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+        for name, tensor in tensors.items():
+            number = name.rpartition(".")[0]
+            if number.isdigit():
+                tensors[name] = divided_like(tensor, held[int(number)])
         optimizer.load_state_dict(optimizer_state(tensors, rest))
         self.lr_scheduler.load_state_dict(read_values(folder, _SCHEDULE))  # type: ignore[union-attr]
 

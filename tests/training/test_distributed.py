@@ -14,14 +14,18 @@ import sys
 from collections.abc import Callable
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from accelerate import Accelerator
+from accelerate.commands.launch import _validate_launch_command, launch_command_parser
+from accelerate.utils import FullyShardedDataParallelPlugin
+from accelerate.utils.fsdp_utils import fsdp2_prepare_model
+from accelerate.utils.launch import prepare_multi_gpu_env
 from safetensors.torch import load_file
 from torch import nn
-from torch.distributed.fsdp import fully_shard
 
 import predgen
 from predgen.config import load_config
@@ -186,13 +190,14 @@ def test_a_killed_process_is_named_and_the_run_goes_on_from_its_checkpoint(
 
 
 def _divide(method: nn.Module) -> None:
-    """As accelerate does it on GPUs: each layer by itself, the rest together."""
-    for layer in [part for part in method.modules() if type(part).__name__ == "LlamaDecoderLayer"]:
-        fully_shard(layer)
-    fully_shard(method)
+    """What accelerate does with a method under the recipe; by itself it does so on GPUs alone."""
+    plugin = FullyShardedDataParallelPlugin()  # reads the environment
+    accelerator = SimpleNamespace(state=SimpleNamespace(fsdp_plugin=plugin), mixed_precision="no", is_main_process=True)
+    fsdp2_prepare_model(accelerator, method)
 
 
-def _sharded_step(folder: str) -> None:
+def _sharded_step(folder: str, environment: dict[str, str]) -> None:
+    os.environ.update(environment)
     processes = join_processes()
     run = predgen.load(folder)
     method = run.method
@@ -235,17 +240,26 @@ def _sharded_step(folder: str) -> None:
     print("alike")
 
 
+@pytest.fixture
+def fsdp() -> dict[str, str]:
+    """What `accelerate launch` tells its processes under the recipe."""
+    command = ["--config_file", str(RECIPES / "fsdp.yaml"), "-m", "predgen"]
+    arguments, *_ = _validate_launch_command(launch_command_parser().parse_args(command))
+    told = prepare_multi_gpu_env(arguments)
+    return {name: value for name, value in told.items() if name.startswith(("FSDP", "ACCELERATE_USE_FSDP"))}
+
+
 def test_weights_in_parts_learn_and_score_as_whole_ones_do(
-    settings: list[str], tmp_path: Path, pair: Callable[..., Pair]
+    settings: list[str], fsdp: dict[str, str], pair: Callable[..., Pair]
 ) -> None:
     fitted = fit(load_config(assignments=[*settings, *TOGETHER, "train.max_steps=2"]), say=lambda line: None)
-    both = pair(_sharded_step, str(fitted.folder))
+    both = pair(_sharded_step, str(fitted.folder), fsdp)
     assert both.codes == [0, 0], both.err
     assert [said.split()[-1] for said in both.out] == ["alike", "alike"]
 
 
-def _sharded_fit(assignments: list[str]) -> None:
-    """`fit` as under FSDP: accelerate prepares models for it on GPUs alone, so that here a stand-in does."""
+def _sharded_fit(assignments: list[str], environment: dict[str, str], resume: bool, kill: int | None) -> None:
+    """`fit` as under FSDP, with a stand-in for what accelerate would do of itself on GPUs."""
     honest = Accelerator.prepare
 
     def prepare(self: Accelerator, *objects: Any, **options: Any) -> Any:
@@ -261,17 +275,20 @@ def _sharded_fit(assignments: list[str]) -> None:
         return model, honest(self, optimizer, **options)
 
     Accelerator.prepare = prepare  # type: ignore[method-assign]
-    os.environ.update(ACCELERATE_USE_FSDP="true", FSDP_VERSION="2")
-    _fit(assignments)
+    os.environ.update(environment)
+    _fit(assignments, resume, kill)
 
 
-def test_fit_with_weights_in_parts_ends_where_one_process_does(
-    settings: list[str], tmp_path: Path, pair: Callable[..., Pair]
+def test_fit_with_weights_in_parts_goes_on_and_ends_where_one_process_does(
+    settings: list[str], tmp_path: Path, fsdp: dict[str, str], pair: Callable[..., Pair]
 ) -> None:
     settings = [*settings, *TOGETHER, "peft.dropout=0", "train.max_steps=6"]
     alone = fit(load_config(assignments=settings), say=lambda line: None).folder
-    both = pair(_sharded_fit, [*settings, f"out={tmp_path / 'parts'}"])
+    parts = [*settings, f"out={tmp_path / 'parts'}"]
+    assert pair(_sharded_fit, parts, fsdp, False, 4).codes == [1, -signal.SIGKILL]
+    both = pair(_sharded_fit, parts, fsdp, True, None)
     assert both.codes == [0, 0], both.err
+    assert "Going on from step 4." in both.out[0] and "The weights are put together again" in both.out[0]
     assert apart(alone, tmp_path / "parts") < 1e-4
     metrics = [json.loads((run / "metrics.json").read_text()) for run in (alone, tmp_path / "parts")]
     assert close(*metrics)

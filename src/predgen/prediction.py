@@ -33,6 +33,7 @@ from predgen.model.method import Method
 from predgen.model.outputs import Scores
 from predgen.model.shared_head import head_length
 from predgen.processes import ALONE, Processes
+from predgen.sharded import is_sharded
 
 
 @dataclasses.dataclass(frozen=True)
@@ -211,7 +212,8 @@ def _scored_in_passes(
 ) -> list[list[Scores]]:
     """Of each pass over the prompts of this order, shortest first, the scores of its answers; see `score_answers`."""
     device = next(method.parameters()).device
-    shared = head_length(prompts)
+    # A head would be read outside of the method's own passes, where weights in parts are not whole.
+    shared = 0 if is_sharded(method) else head_length(prompts)
     with torch.no_grad():
         head = cast(Method[Any], method).share(torch.tensor(prompts[0][:shared]).to(device)) if shared else None
     shared = shared if head is not None else 0

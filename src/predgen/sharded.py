@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from predgen.errors import ConfigError
 
 # What is called besides `forward`, and needs whole weights as much.
-_ENTRANCES = ("share", "answers", "write_freely")
+_ENTRANCES = ("answers", "write_freely")
 
 
 def asked_to_shard() -> bool:

@@ -118,9 +118,12 @@ def log_of(folder: Path) -> list[dict[str, Any]]:
     return [{key: value for key, value in line.items() if key != "rows_per_second"} for line in lines]
 
 
-def _fit(assignments: list[str], resume: bool = False, kill: int | None = None) -> None:
-    if kill is not None and os.environ["RANK"] == "1":
-        _kill_at(kill)
+def _fit(
+    assignments: list[str], resume: bool = False, at: int | None = None, sent: signal.Signals = signal.SIGKILL
+) -> None:
+    """Fits; process 1 sends itself a signal at a step, if one is given."""
+    if at is not None and os.environ["RANK"] == "1":
+        _send_at(at, sent)
     fit(load_config(assignments=assignments), say=print, resume=resume)
 
 
@@ -131,14 +134,14 @@ def _command(*arguments: str) -> None:
     main()
 
 
-def _kill_at(step: int) -> None:
+def _send_at(step: int, sent: signal.Signals) -> None:
     from predgen.training.trainer import PredGenTrainer
 
     honest = PredGenTrainer.compute_loss
 
     def compute_loss(self: PredGenTrainer, *args: Any, **kwargs: Any) -> torch.Tensor:
         if self.state.global_step == step:
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), sent)
         return honest(self, *args, **kwargs)
 
     PredGenTrainer.compute_loss = compute_loss  # type: ignore[method-assign]
@@ -173,14 +176,17 @@ def test_two_processes_take_one_process_trajectory_and_share_what_comes_after(
     assert [line["row"] for line in two] == list(range(48)) and close(one, two)
 
 
-def test_a_killed_process_is_named_and_the_run_goes_on_from_its_checkpoint(
+def test_stopped_they_stop_together_and_a_killed_one_is_named_and_the_run_goes_on(
     settings: list[str], tmp_path: Path, pair: Callable[..., Pair]
 ) -> None:
     settings = [*settings, *TOGETHER, "peft.dropout=0.2"]
     whole, folder = tmp_path / "whole", tmp_path / "killed"
     assert pair(_fit, [*settings, f"out={whole}"]).codes == [0, 0]
-    both = pair(_fit, [*settings, f"out={folder}"], False, 5)
-    assert both.codes == [1, -signal.SIGKILL]
+    both = pair(_fit, [*settings, f"out={folder}"], False, 1, signal.SIGINT)
+    assert both.codes == [1, 1]
+    assert all("Interrupted: Stopped at step 2 of 10, which is saved" in said for said in both.err)
+    both = pair(_fit, [*settings, f"out={folder}"], True, 5)
+    assert both.codes == [1, -signal.SIGKILL] and "Going on from step 2" in both.out[0]
     assert "ProcessLost: Process 1 of 2" in both.err[0] and "was killed or broke down" in both.err[0]
     assert "at step 5" in both.err[0] and f"predgen fit --resume --out {folder}" in both.err[0]
     both = pair(_fit, [*settings, f"out={folder}"], True)
@@ -294,12 +300,15 @@ def test_fit_with_weights_in_parts_goes_on_and_ends_where_one_process_does(
     assert close(*metrics)
 
 
-def _skip_of_one(assignments: list[str]) -> None:
+def _skip_of_one(assignments: list[str], narrow: bool = False) -> None:
+    """Process 1 has a loss that is no number at step 1, and both at step 3; `narrow`: it has memory for two rows."""
     from predgen.model.method import Method
 
     honest = Method.forward
 
     def forward(self: Any, *args: Any, step: int, **batch: Any) -> Any:
+        if narrow and os.environ["RANK"] == "1" and len(batch["row_ids"]) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
         output = honest(self, *args, step=step, **batch)
         bad = step == 3 or (step == 1 and os.environ["RANK"] == "1")
         return output._replace(loss=output.loss * float("nan")) if bad else output
@@ -308,17 +317,17 @@ def _skip_of_one(assignments: list[str]) -> None:
     _fit(assignments)
 
 
-def test_a_loss_left_out_by_one_process_keeps_all_at_the_same_weights(
-    settings: list[str], tmp_path: Path, pair: Callable[..., Pair]
+def test_what_one_process_leaves_out_or_has_no_memory_for_keeps_all_in_step(
+    settings: list[str], pair: Callable[..., Pair]
 ) -> None:
-    both = pair(_skip_of_one, [*settings, *TOGETHER, "train.on_nonfinite=skip", "train.max_steps=5"])
+    both = pair(_skip_of_one, [*settings, *TOGETHER, "train.on_nonfinite=skip", "train.max_steps=5"], True)
     assert both.codes == [0, 0], both.err
-    assert "3 steps or parts of steps were left out" in both.out[0]
+    assert "4 rows a pass are too many for memory: 2 a pass, and 2 passes in place of 1" in both.out[0]
+    # Two passes of process 1 at step 1, and all four at step 3.
+    assert "6 steps or parts of steps were left out" in both.out[0]
 
 
-def test_an_error_of_one_process_is_told_by_the_other(
-    settings: list[str], tmp_path: Path, pair: Callable[..., Pair]
-) -> None:
+def test_an_error_of_one_process_is_told_by_the_other(settings: list[str], pair: Callable[..., Pair]) -> None:
     both = pair(_skip_of_one, [*settings, *TOGETHER])
     assert both.codes == [1, 1]
     assert "loss became nan at step 1" in both.err[1]

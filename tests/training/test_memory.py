@@ -12,7 +12,10 @@ from predgen.errors import ModelError
 from predgen.model.method import Method
 from predgen.model.outputs import StepOutput
 from predgen.model.predgen import PredGen
+from predgen.processes import Processes
 from predgen.training.fit import Fitted, fit
+from predgen.training.passes import SHARE, Division
+from predgen.training.redone import RedoneStep
 
 FULL = RuntimeError("[enforce fail at alloc_cpu.cpp:1] DefaultCPUAllocator: can't allocate memory: you tried ...")
 
@@ -124,3 +127,14 @@ def test_other_errors_are_not_taken_for_it(eight: list[str], monkeypatch: pytest
     narrow(monkeypatch, 4, RuntimeError("shapes cannot be multiplied"), when=lambda step: step == 1)
     with pytest.raises(RuntimeError, match="shapes"):
         spoken_fit(eight)
+
+
+def test_one_of_several_processes_cannot_begin_a_step_again_and_says_how_to_go_on() -> None:
+    step = RedoneStep(Division(24, 24, Processes(1, 2)), lambda line: None)
+    step.begin(5, 0, 0)
+
+    def full(batch: dict[str, object]) -> torch.Tensor:
+        raise FULL
+
+    with pytest.raises(ModelError, match=r"over 12 rows in process 1 of 2 at step 5.*batch_size=8 .*accumulate=3:"):
+        step.take({SHARE: [1 / 24] * 12}, full, lambda: None)

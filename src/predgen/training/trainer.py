@@ -107,7 +107,7 @@ class PredGenTrainer(Trainer):
             self.add_callback(EarlyStoppingCallback(config.patience))
 
     def _prepare_for_training(self, *args: Any, **kwargs: Any) -> Any:
-        prepared = super()._prepare_for_training(*args, **kwargs)
+        prepared = super()._prepare_for_training(*args, **kwargs)  # type: ignore[no-untyped-call]
         if is_sharded(self.model):  # type: ignore[arg-type]
             open_entrances(self.model)  # type: ignore[arg-type]
         return prepared
@@ -160,19 +160,25 @@ class PredGenTrainer(Trainer):
         """
         batch = dict(inputs)
         # The Trainer takes the mean over passes, and gradients are averaged over processes: neither has its own share.
-        share = sum(batch.pop(SHARE)) * self.current_gradient_accumulation_steps * self._processes.count
+        share: float = sum(batch.pop(SHARE)) * self.current_gradient_accumulation_steps * self._processes.count
         output: StepOutput = model(**batch, step=self.state.global_step)
         if not share:
-            return self._nothing() if not torch.isfinite(output.loss) else 0 * output.loss
+            return self._nothing(output.loss)
         if self.guard.refuses(output.loss, self.state.global_step, batch["row_ids"].tolist()):
-            return self._nothing()
+            return self._nothing(output.loss)
         self._window.append(output.detached())
         self._window_rows += int(batch["row_ids"].shape[0])
         penalty = self._peft.penalty(self._writer_lm)
         return share * (output.loss if penalty is None else output.loss + penalty)
 
-    def _nothing(self) -> Tensor:
-        """Nothing to learn, and yet every parameter in the graph: other processes wait for its gradient."""
+    def _nothing(self, loss: Tensor) -> Tensor:
+        """Nothing to learn of a loss, and yet every parameter in the graph: other processes wait for its gradient.
+
+        Where weights are in parts they also wait for each layer's backward pass: there a loss that is no number makes
+        the gradient none in all of them, and the guard leaves the whole step out.
+        """
+        if torch.isfinite(loss) or is_sharded(self.model):  # type: ignore[arg-type]
+            return 0 * loss
         parts = [(p * 0).sum() for p in self.model.parameters() if p.requires_grad]  # type: ignore[union-attr]
         return torch.stack(parts).sum()
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 import os
 import platform
+import signal
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -99,7 +101,8 @@ class Processes:
             remedy: What a user can do.
 
         Raises:
-            ProcessLost: In place of the error of a connection that broke, if another process is gone.
+            ProcessLost: In place of the error of a connection that broke, if another process is gone. From then on this
+                one is deaf to SIGTERM.
         """
         if self.count == 1:
             yield
@@ -110,10 +113,13 @@ class Processes:
             raise  # has been seen further in
         except BaseException as problem:
             consequence = isinstance(problem, RuntimeError) and any(word in str(problem) for word in _BROKEN)
+            before = _deaf_to_termination() if consequence else None
             lost = self._lost() if consequence else ""
             said = str(problem) if isinstance(problem, PredgenError) else f"{type(problem).__name__}: {problem}"
             self._leave_word(said, bool(lost))
             if not lost:
+                if before is not None:
+                    signal.signal(signal.SIGTERM, before)
                 raise
             found = f"{lost} ended {where()}; the others cannot go on without it."
             raise ProcessLost(found, remedy=remedy) from problem
@@ -192,6 +198,17 @@ def _store() -> Any:
     except (KeyError, RuntimeError):
         return None
     return distributed.PrefixStore("predgen", store)  # type: ignore[attr-defined]
+
+
+def _deaf_to_termination() -> Any:
+    """Ignores SIGTERM from here on: a launcher sends it to all that are left, and one that ends has to say why first.
+
+    Returns:
+        What was done with it before; None where that cannot be changed.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return None
+    return signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 def _alive(pid: int) -> bool:

@@ -11,12 +11,14 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import psutil
 import pytest
 import torch
 from accelerate import Accelerator
@@ -334,19 +336,29 @@ def test_an_error_of_one_process_is_told_by_the_other(settings: list[str], pair:
     assert "Process 1 of 2" in both.err[0] and "said 'The loss became nan at step 1" in both.err[0]
 
 
-@pytest.mark.parametrize("recipe", ["ddp_cpu"])
-def test_accelerate_launches_it(recipe: str, settings: list[str], tmp_path: Path) -> None:
+def _launched(settings: list[str], *options: str) -> subprocess.Popen[str]:
     launch = [sys.executable, "-m", "accelerate.commands.accelerate_cli", "launch"]
-    config = ["--config_file", str(RECIPES / f"{recipe}.yaml"), "--main_process_port", str(free_port())]
-    chosen = [part for assignment in [*settings, *TOGETHER] for part in ("--set", assignment)]
+    config = ["--config_file", str(RECIPES / "ddp_cpu.yaml"), "--main_process_port", str(free_port())]
+    chosen = [part for assignment in settings for part in ("--set", assignment)]
+    command = [*launch, *config, "-m", "predgen", "fit", *chosen, *options]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [*launch, *config, "-m", "predgen", "fit", *chosen],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("Run folder:") == 1
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def test_accelerate_launches_it_and_one_that_is_killed_is_named_before_the_launcher_ends_the_other(
+    settings: list[str], tmp_path: Path
+) -> None:
+    settings = [*settings, *TOGETHER, "train.max_steps=60", "train.evaluations=20"]
+    launcher = _launched(settings)
+    while launcher.poll() is None and not list(tmp_path.glob("run/checkpoints/checkpoint-*")):
+        time.sleep(0.2)
+    [second] = [each for each in psutil.Process(launcher.pid).children(recursive=True) if each.environ()["RANK"] == "1"]
+    second.kill()
+    _, said = launcher.communicate(timeout=300)
+    assert launcher.returncode != 0
+    assert f"Error: Process 1 of 2 (id {second.pid} on " in said and "was killed or broke down" in said
+    launcher = _launched(settings, "--resume")
+    out, said = launcher.communicate(timeout=600)
+    assert launcher.returncode == 0, said
+    assert out.count("Going on from step") == out.count("Run folder:") == 1
     assert (tmp_path / "run" / "predgen.json").exists()

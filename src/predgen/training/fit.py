@@ -277,7 +277,7 @@ def _fit(
         say=say,
     )
     remedy = f"Start all processes again: predgen fit --resume --out {folder}"
-    with stop.listening(), processes.watching(lambda: f"at step {trainer.state.global_step}", remedy):
+    with processes.watching(lambda: f"at step {trainer.state.global_step}", remedy), stop.listening():
         trainer.go_on(checkpoint)
     if stop.asked:
         raise Interrupted(

@@ -227,7 +227,8 @@ def _scored_in_passes(
         try:
             answers = cast(Method[Any], method).answers(*((ids, mask) if head is None else (ids, mask, head)))
         except (RuntimeError, MemoryError) as problem:
-            if len(chosen) == 1 or not out_of_memory(problem):
+            # Where weights are in parts, one process may not make more passes than the others.
+            if len(chosen) == 1 or not out_of_memory(problem) or is_sharded(method):
                 raise
             batch_tokens = len(chosen) * len(prompts[chosen[-1]]) // 2
             answers = None

@@ -5,8 +5,10 @@ import torch
 from torch import Tensor, nn
 
 from predgen.data.prompts import EncodedRows
+from predgen.errors import PredgenWarning
+from predgen.memory import out_of_memory
 from predgen.model.outputs import Scores
-from predgen.prediction import out_of_memory, score_prompts, score_rows
+from predgen.prediction import score_prompts, score_rows
 
 
 class Echo(nn.Module):
@@ -70,13 +72,15 @@ def test_passes_keep_to_rows_and_tokens() -> None:
 def test_where_memory_runs_out_passes_are_halved_and_nothing_else_changes() -> None:
     done: list[int] = []
     whole = score_prompts(Echo(), PROMPTS, batch_size=7)
-    halved = score_prompts(Narrow(7), PROMPTS, batch_size=7, progress=done.append)
+    with pytest.warns(PredgenWarning, match=r"over \d rows of \d tokens at once: half as many"):
+        halved = score_prompts(Narrow(7), PROMPTS, batch_size=7, progress=done.append)
     assert torch.equal(whole.log_posterior, halved.log_posterior)
     assert sum(done) == 7
-    with pytest.raises(torch.OutOfMemoryError):
+    with pytest.warns(PredgenWarning), pytest.raises(torch.OutOfMemoryError):
         score_prompts(Narrow(3), PROMPTS, batch_size=7)
 
 
 def test_other_errors_are_not_taken_for_it() -> None:
+    assert out_of_memory(MemoryError())
     assert out_of_memory(RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried ..."))
     assert not out_of_memory(RuntimeError("shapes cannot be multiplied"))

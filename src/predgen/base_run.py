@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ from predgen.errors import DataError, RunFolderError
 from predgen.evaluation import Evaluation, RecordEvaluation, Targets
 from predgen.model.outputs import Scores
 from predgen.prediction import Prediction
+from predgen.processes import Processes
 from predgen.streaming import Row as Row
 from predgen.streaming import predict_in_windows
 
@@ -59,6 +60,14 @@ class BaseRun(ABC):
     @abstractmethod
     def parts(self) -> Mapping[str, Run]:
         """Target's name → a run of it alone, on the same weights; where there is one answer, the run itself."""
+
+    @abstractmethod
+    def shared_by(self, processes: Processes) -> Self:
+        """The same run, whose rows several processes score together.
+
+        Args:
+            processes: All of them must make the same calls with the same rows; each scores its part, and all get all.
+        """
 
     @abstractmethod
     def score_answers_raw(self, bodies: Sequence[str], progress: Progress = silent) -> list[Scores]:

@@ -19,8 +19,8 @@ from predgen.cli_information import explain, information
 from predgen.cli_report import report
 from predgen.cli_reproduce import reproduce
 from predgen.cli_tune import tune
-from predgen.errors import DataError, Interrupted, PredgenError, nearest
-from predgen.terminal import hush_known_warnings, open_console, writable
+from predgen.errors import ConfigError, DataError, Interrupted, PredgenError, nearest
+from predgen.terminal import hush_known_warnings, open_console, rank, writable
 
 # Only here: a settings file or a run folder from elsewhere must not be able to switch it on.
 TrustRemoteCode = Annotated[
@@ -127,6 +127,7 @@ def fit(
         },
         under,
     )
+    from predgen.processes import leave_processes
     from predgen.training.fit import fit as run_fit
 
     fitted = run_fit(
@@ -147,6 +148,7 @@ def fit(
         from predgen.printing import print_evaluation
 
         print_evaluation(fitted.metrics["test"], "test rows, used for nothing else", out)
+    leave_processes()
     _say(f"Run folder: {fitted.folder}  (predgen show {fitted.folder})")
 
 
@@ -220,7 +222,10 @@ def predict(
     from predgen.journal import Journal
     from predgen.loading import load
     from predgen.precision import precision_of, with_precision
+    from predgen.processes import join_processes, leave_processes
 
+    processes = join_processes()
+    _refuse_auto(precision, processes.count)
     options = PredictOptions(
         decision=decision,
         level=level,
@@ -242,24 +247,30 @@ def predict(
         "rows": sha256_of(file) if file.is_file() else data,
         "options": json.dumps(dataclasses.asdict(options), sort_keys=True),
     }
-    loaded: BaseRun = load(run, batch_size, trust_remote_code, batch_tokens)
+    loaded: BaseRun = load(run, batch_size, trust_remote_code, batch_tokens).shared_by(processes)
     loaded.check(options)
     begun = journal.begun().get("precision") if resume else None
-    loaded = with_precision(loaded, begun if begun and precision == "auto" else precision, first, _say)
-    facts["precision"] = precision_of(loaded)
-    done = journal.start(facts, resume)
-    if done:
-        _say(f"Going on behind {done} rows.")
-    started = time.perf_counter()
-    todo = itertools.islice(itertools.chain(first, rows), done, None)
-    try:
-        with counting("rows", None) as progress:
-            for window in loaded.stream(todo, options, first=done, progress=progress):
-                journal.write(window)
-    except KeyboardInterrupt:
-        raise Interrupted(
-            f"Stopped. {journal.rows} rows are kept.", remedy="Go on with the same command and --resume."
-        ) from None
+    with processes.watching(lambda: "while rows were predicted", "Repeat the command with --resume."):
+        loaded = with_precision(loaded, begun if begun and precision == "auto" else precision, first, _say)
+        facts["precision"] = precision_of(loaded)
+        done = processes.gathered(journal.start(facts, resume) if processes.main else 0)[0]
+        if done:
+            _say(f"Going on behind {done} rows.")
+        started = time.perf_counter()
+        todo = itertools.islice(itertools.chain(first, rows), done, None)
+        try:
+            with counting("rows", None) as progress:
+                for window in loaded.stream(todo, options, first=done, progress=progress):
+                    if processes.main:
+                        journal.write(window)
+        except KeyboardInterrupt:
+            raise Interrupted(
+                f"Stopped. {journal.rows} rows are kept.", remedy="Go on with the same command and --resume."
+            ) from None
+        processes.wait()
+    leave_processes()
+    if not processes.main:
+        return
     journal.finish()
     speed = (journal.rows - done) / (time.perf_counter() - started)
     counts = f"{journal.rows - journal.errors} predictions, {journal.errors} rows with an error"
@@ -280,26 +291,28 @@ def evaluate(
     trust_remote_code: TrustRemoteCode = False,
 ) -> None:
     """Score a run on rows with targets, under every decision, beside a constant prediction."""
+    from predgen.base_run import BaseRun
     from predgen.evaluate import evaluate_source
     from predgen.loading import load
     from predgen.printing import print_evaluation
+    from predgen.processes import join_processes, leave_processes
     from predgen.progress import counting
     from predgen.training.run_folder import write_json
 
     target = writable(json_file) if json_file else None
-    with counting("rows", None) as progress:
-        evaluation = evaluate_source(
-            Path(run),
-            lambda: load(run, batch_size, trust_remote_code),
-            data,
-            split,
-            _say,
-            progress,
-            precision,
-            data_root,
-        )
+    processes = join_processes()
+    _refuse_auto(precision, processes.count)
+
+    def load_run() -> BaseRun:
+        return load(run, batch_size, trust_remote_code).shared_by(processes)
+
+    watched = processes.watching(lambda: "while rows were scored", "Repeat the command.")
+    with counting("rows", None) as progress, watched:
+        evaluation = evaluate_source(Path(run), load_run, data, split, _say, progress, precision, data_root)
+        processes.wait()
+    leave_processes()
     print_evaluation(evaluation.to_json(), f"rows of {data}", out)
-    if target:
+    if target and processes.main:
         write_json(target, evaluation.to_json())
         _say(f"Metrics: {target}")
 
@@ -476,6 +489,18 @@ def _decisions(dev_result: dict[str, Any]) -> str:
     return ", ".join(f"{name}: {field['decision']}" for name, field in fields.items()) or str(dev_result["decision"])
 
 
+def _refuse_auto(precision: str, processes: int) -> None:
+    """Refuses to choose a precision by time where several processes would each measure their own.
+
+    Raises:
+        ConfigError: If it was asked for.
+    """
+    if precision == "auto" and processes > 1:
+        raise ConfigError(
+            f"--precision auto, and {processes} processes.", "They would not all choose the same.", "Say fp32 or bf16."
+        )
+
+
 def _say(line: str) -> None:
     out.print(line, markup=False, highlight=False, soft_wrap=True)
 
@@ -486,10 +511,11 @@ def main() -> None:
     try:
         app()
     except Interrupted as stop:
-        Console(stderr=True).print(escape(str(stop)), soft_wrap=True, highlight=False)
+        Console(stderr=True, quiet=rank() > 0).print(escape(str(stop)), soft_wrap=True, highlight=False)
         sys.exit(130)
     except PredgenError as problem:
-        Console(stderr=True).print(f"[bold red]Error:[/] {escape(str(problem))}", soft_wrap=True, highlight=False)
+        error = "Error" if rank() == 0 else f"Error in process {rank()}"
+        Console(stderr=True).print(f"[bold red]{error}:[/] {escape(str(problem))}", soft_wrap=True, highlight=False)
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)

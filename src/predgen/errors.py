@@ -52,6 +52,10 @@ class Interrupted(PredgenError):
     """Work was stopped from outside, and can go on."""
 
 
+class ProcessLost(PredgenError):
+    """Another of the processes that work together is gone."""
+
+
 class PredgenWarning(UserWarning):
     """Something was decided or changed on the user's behalf, and should be known."""
 

@@ -20,9 +20,11 @@ from predgen.decoding.decide import (
     number_distribution,
     weighted_numbers,
 )
+from predgen.memory import out_of_memory
 from predgen.metrics import classification_metrics, crps, interval_metrics, regression_metrics
 from predgen.model.method import Method
 from predgen.model.outputs import Scores
+from predgen.processes import ALONE, Processes
 
 Targets = Sequence[str] | Sequence[float]
 
@@ -170,7 +172,12 @@ def interval_coverages(scores: Scores, grid: Numbers, truth: Sequence[float], le
 
 
 def share_outside_space(
-    method: nn.Module, prompts: Sequence[Sequence[int]], space: Space, tokenizer: Any, batch_size: int
+    method: nn.Module,
+    prompts: Sequence[Sequence[int]],
+    space: Space,
+    tokenizer: Any,
+    batch_size: int,
+    processes: Processes = ALONE,
 ) -> float | None:
     """The share of rows whose unconstrained greedy text is no answer of the space; None where nothing is written.
 
@@ -179,14 +186,26 @@ def share_outside_space(
         prompts: N token lists, N ≥ 1.
         space: The answers.
         tokenizer: Spells the tokens.
-        batch_size: Prompts a pass.
+        batch_size: Most prompts a pass; halved where memory runs out.
+        processes: Those that share the prompts.
     """
     device = next(method.parameters()).device
-    outside = 0
-    for start in range(0, len(prompts), batch_size):
-        batch = pad_prompts(prompts[start : start + batch_size])
-        written = cast(Method[Any], method).write_freely(batch.prompt_ids.to(device), batch.prompt_mask.to(device))
+    mine = processes.mine(prompts)
+    outside: int | None = 0
+    start = 0
+    while start < len(mine) and outside is not None:
+        batch = pad_prompts(mine[start : start + batch_size])
+        try:
+            written = cast(Method[Any], method).write_freely(batch.prompt_ids.to(device), batch.prompt_mask.to(device))
+        except (RuntimeError, MemoryError) as problem:
+            if batch_size == 1 or not out_of_memory(problem):
+                raise
+            batch_size = (batch_size + 1) // 2
+            continue
+        start += batch_size
         if written is None:
-            return None
-        outside += sum(space.parse(decode(tokenizer, ids)) is None for ids in written)
-    return outside / len(prompts)
+            outside = None
+        else:
+            outside += sum(space.parse(decode(tokenizer, ids)) is None for ids in written)
+    counts = processes.gathered(outside)
+    return None if None in counts else sum(count for count in counts if count is not None) / len(prompts)

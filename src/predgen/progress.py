@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from predgen.terminal import rank
+
 
 @contextmanager
 def counting(unit: str, total: int | None) -> Iterator[Callable[[int], None]]:
@@ -34,7 +36,7 @@ def counting(unit: str, total: int | None) -> Iterator[Callable[[int], None]]:
             return Text("" if task.speed is None else f"{task.speed:.3g}/s")
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Speed(), TimeRemainingColumn())
-    console = Console()
+    console = Console(quiet=rank() > 0)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(unit, total=total)
         yield lambda rows: bar.advance(task, rows)

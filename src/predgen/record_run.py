@@ -20,6 +20,7 @@ from predgen.errors import ConfigError, DataError, nearest
 from predgen.evaluation import RecordEvaluation, Targets
 from predgen.model.outputs import Scores
 from predgen.prediction import LabelsPrediction, Prediction, RecordPrediction, score_answer_rows, to_json
+from predgen.processes import Processes
 from predgen.record_metrics import (
     Floats,
     checked_metric,
@@ -71,10 +72,16 @@ class RecordRun(BaseRun):
     def _first(self) -> Run:
         return next(iter(self.runs.values()))
 
+    def shared_by(self, processes: Processes) -> RecordRun:
+        """As `BaseRun.shared_by`."""
+        runs = {name: run.shared_by(processes) for name, run in self.runs.items()}
+        return dataclasses.replace(self, runs=runs)
+
     def score_answers_raw(self, bodies: Sequence[str], progress: Progress = silent) -> list[Scores]:
         """Scores rendered rows, from their prompts alone, before the dev rows' calibration; one a field."""
         one = self._first
-        return score_answer_rows(self.method, one.encoder.rows(bodies), one.batch_size, progress, one.batch_tokens)
+        encoded = one.encoder.rows(bodies)
+        return score_answer_rows(self.method, encoded, one.batch_size, progress, one.batch_tokens, one.processes)
 
     @property
     def metric(self) -> str:

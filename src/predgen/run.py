@@ -54,10 +54,12 @@ from predgen.prediction import (
     LabelPrediction,
     NumberPrediction,
     Prediction,
+    in_order,
     label_predictions,
     number_predictions,
     score_rows,
 )
+from predgen.processes import ALONE, Processes
 from predgen.training.run_folder import RunRecord
 
 if TYPE_CHECKING:
@@ -81,6 +83,7 @@ class Run(BaseRun):
         batch_tokens: Most tokens a pass, so that longer prompts go in smaller batches.
         rounding: How far half precision moved log-probabilities when it was chosen; rows that close are marked.
         folder: Where it was loaded from or saved to; None of a record's field.
+        processes: Those that score rows together. All of them must make the same calls, with the same rows.
     """
 
     record: RunRecord
@@ -94,6 +97,7 @@ class Run(BaseRun):
     batch_tokens: int = BATCH_TOKENS
     rounding: float | None = None
     folder: Path | None = None
+    processes: Processes = ALONE
 
     @property
     def reader_name(self) -> str | None:
@@ -128,6 +132,10 @@ class Run(BaseRun):
     def parts(self) -> Mapping[str, Run]:
         """The run itself, under its target's name."""
         return {self.record.target: self}
+
+    def shared_by(self, processes: Processes) -> Run:
+        """As `BaseRun.shared_by`."""
+        return replace(self, processes=processes)
 
     def score_answers_raw(self, bodies: Sequence[str], progress: Progress = silent) -> list[Scores]:
         """As `score_raw`."""
@@ -182,7 +190,10 @@ class Run(BaseRun):
         assert isinstance(self.method, WritingMethod)
         prompts = self.encoder.rows(bodies).prompts
         drawn = options.samples, options.temperature, options.seed
-        return vote(self.method, prompts, rows, *drawn, self.batch_size, progress)
+        mine = self.processes.mine(range(len(rows)))
+        own_prompts, own_rows = [prompts[place] for place in mine], [rows[place] for place in mine]
+        votes = [[vote(self.method, own_prompts, own_rows, *drawn, self.batch_size, progress)]] if mine else []
+        return in_order(self.processes.gathered((votes, list(mine))))[0]
 
     def score(self, bodies: Sequence[str], progress: Progress = silent) -> Scores:
         """Scores rendered rows, from their prompts alone, calibrated."""
@@ -190,7 +201,8 @@ class Run(BaseRun):
 
     def score_raw(self, bodies: Sequence[str], progress: Progress = silent) -> Scores:
         """As `score`, before the dev rows' calibration."""
-        return score_rows(self.method, self.encoder.rows(bodies), self.batch_size, progress, self.batch_tokens)
+        encoded = self.encoder.rows(bodies)
+        return score_rows(self.method, encoded, self.batch_size, progress, self.batch_tokens, self.processes)
 
     def decide(self, scores: Scores, rows: Sequence[int], options: PredictOptions) -> Sequence[Prediction]:
         """Scores → typed predictions; `rows` are their input positions, and `options` are checked."""
@@ -297,6 +309,8 @@ class Run(BaseRun):
             decisions=decision_metrics(scores, self.space, self.reader_name, truth),
             baseline=baseline_metrics(self.record.baseline, truth),
             interval=interval,
-            outside_space=share_outside_space(self.method, prompts, self.space, self.tokenizer, self.batch_size),
+            outside_space=share_outside_space(
+                self.method, prompts, self.space, self.tokenizer, self.batch_size, self.processes
+            ),
             covered=coverage_of(scores),
         )

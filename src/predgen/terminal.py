@@ -13,11 +13,16 @@ from predgen.errors import PredgenError
 
 
 def open_console() -> Console:
-    """A console on standard output.
+    """A console on standard output; silent in all processes that a launcher started but the first.
 
     Off a terminal rich assumes 80 columns, which folds the tables of a log or a pipe.
     """
-    return Console(width=None if sys.stdout.isatty() else 140)
+    return Console(width=None if sys.stdout.isatty() else 140, quiet=rank() > 0)
+
+
+def rank() -> int:
+    """Which of a launcher's processes this is; 0 where there is no launcher."""
+    return int(os.environ.get("RANK", "0"))
 
 
 def hush_known_warnings() -> None:

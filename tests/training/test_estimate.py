@@ -4,6 +4,7 @@ import pytest
 
 from predgen.errors import ConfigError
 from predgen.training.estimate import Estimate, seconds_of
+from predgen.training.passes import Division
 
 
 def test_times_as_people_write_them() -> None:
@@ -14,7 +15,7 @@ def test_times_as_people_write_them() -> None:
 
 
 def test_steps_that_fit_by_hand() -> None:
-    estimate = Estimate(step_seconds=2.0, dev_seconds=10.0, peak_bytes=3 * 2**30, longest=77)
+    estimate = Estimate(step_seconds=2.0, dev_seconds=10.0, peak_bytes=3 * 2**30, longest=77, division=Division(8, 8))
     # 90% of 100 s, less two evaluations
     assert estimate.steps_within(100, evaluations=2) == 35
     assert estimate.steps_within(10, evaluations=2) == 0

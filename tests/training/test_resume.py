@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 from safetensors.torch import load_file
 
 from predgen.config import load_config
@@ -170,6 +171,18 @@ def test_changed_settings_are_named_and_refused_unless_accepted(stopped: Path, s
     said: list[str] = []
     fit(load_config(assignments=changed), say=said.append, resume=True, accept_changes=True)
     assert "Changed since the start: train.learning_rate: 0.01 → 0.02." in said
+
+
+def test_a_step_of_as_many_rows_in_other_passes_is_no_change(
+    stopped: Path, settings: list[str], tmp_path: Path
+) -> None:
+    narrow = ["train.batch_size=1", "train.accumulate=5"]
+    with pytest.raises(RunFolderError, match=r"train\.accumulate: 1 → 4"):
+        quiet_fit([*settings, "train.batch_size=1", "train.accumulate=4"], resume=True)
+    resumed = quiet_fit([*settings, *narrow], resume=True)
+    whole = quiet_fit([*settings, f"out={tmp_path / 'whole'}"])
+    for name, tensor in load_file(whole.folder / "adapter_model.safetensors").items():
+        assert torch.allclose(load_file(resumed.folder / "adapter_model.safetensors")[name], tensor, atol=1e-5)
 
 
 def test_changed_rows_are_named_and_refused(stopped: Path, settings: list[str], tmp_path: Path, workshop: Path) -> None:

@@ -10,6 +10,7 @@ from torch import Tensor
 from predgen.answers.build import Table
 from predgen.answers.option_table import OptionTable
 from predgen.model.writer import Prefix, Writer
+from predgen.sharded import is_sharded
 
 LOOK_EVERY = 16  # tokens after which it is asked whether any row still writes
 
@@ -44,7 +45,7 @@ def walk(
 
     Every path is one that inference could take. Gold's token is taken only where it continues that path: once an own
     token has left gold's answer, gold's next one may lie outside the space. Whether the model is asked depends on the
-    space alone, and when to stop on all rows of all processes, so that those of a distributed run make as many passes.
+    space alone, and when to stop on all rows of all processes where each pass needs all of them (see `any_running`).
 
     Args:
         writer: The language model.
@@ -83,14 +84,18 @@ def walk(
         tokens.append(torch.where(running, token, torch.zeros_like(token)))
         content.append(running)
         unread += 1
-        if position % LOOK_EVERY == LOOK_EVERY - 1 and not any_running(running):
+        if position % LOOK_EVERY == LOOK_EVERY - 1 and not any_running(running, writer):
             break
     return Walk(torch.stack(tokens, dim=1), torch.stack(content, dim=1), torch.stack(nodes, dim=1), own)
 
 
-def any_running(running: Tensor) -> bool:
-    """Whether any row of any process still writes."""
+def any_running(running: Tensor, writer: Writer) -> bool:
+    """Whether any row still writes; of any process, where they hold the writer's weights in parts.
+
+    Such processes put each layer together in every pass, so that all must make as many. Others wait for each other at
+    gradients alone, and when they score, each makes as many passes as its own rows ask for.
+    """
     some = running.any().int()
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
+    if is_sharded(writer):
         torch.distributed.all_reduce(some, torch.distributed.ReduceOp.MAX)
     return bool(some)

@@ -146,7 +146,7 @@ def free_history(writer: Writer, prefix: Prefix, table: Table, answer_index: Ten
         running = running & (token != table.terminator)
         tokens.append(torch.where(running, token, torch.zeros_like(token)))
         content.append(running)
-        if position % LOOK_EVERY == LOOK_EVERY - 1 and not any_running(running):
+        if position % LOOK_EVERY == LOOK_EVERY - 1 and not any_running(running, writer):
             break
     return _history(table, answer_index, torch.stack(tokens, dim=1), torch.stack(content, dim=1), None, own)
 

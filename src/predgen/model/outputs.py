@@ -30,6 +30,10 @@ class StepOutput(NamedTuple):
             self.sampling_probability,
         )
 
+    def cpu(self) -> StepOutput:
+        """The same on the processor."""
+        return StepOutput(*(value.cpu() if isinstance(value, Tensor) else value for value in self))  # type: ignore[arg-type]
+
 
 class Scores(NamedTuple):
     """What a method says of B prompts, from the prompts alone; A answers in the space."""

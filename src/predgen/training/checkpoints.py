@@ -23,6 +23,7 @@ from torch import Tensor
 
 from predgen.downloads import sha256_of
 from predgen.errors import RunFolderError
+from predgen.sharded import whole
 
 MANIFEST = "manifest.json"
 _PREFIX, _PARTIAL = "checkpoint-", "partial-"
@@ -90,6 +91,11 @@ def read_tensors(folder: Path, name: str) -> dict[str, Tensor]:
     return load_file(folder / f"{name}.safetensors")
 
 
+def has_tensors(folder: Path, name: str) -> bool:
+    """Whether it has such a file of tensors."""
+    return (folder / f"{name}.safetensors").exists()
+
+
 def read_values(folder: Path, name: str) -> Any:
     """One file of values, likewise."""
     return json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
@@ -151,13 +157,16 @@ def _flush(path: Path) -> None:
 
 
 def optimizer_parts(state: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """An optimizer's `state_dict` → its tensors, named ``<parameter>.<name>``, and the rest, which JSON can hold."""
+    """An optimizer's `state_dict` → its tensors, named ``<parameter>.<name>``, and the rest, which JSON can hold.
+
+    Tensors that are divided among processes are put together, for which all must ask.
+    """
     tensors: dict[str, Tensor] = {}
     plain: dict[str, dict[str, Any]] = {}
     for parameter, entries in state["state"].items():
         for name, value in entries.items():
             if isinstance(value, Tensor):
-                tensors[f"{parameter}.{name}"] = value.detach().cpu().contiguous()
+                tensors[f"{parameter}.{name}"] = whole(value.detach()).cpu().contiguous()
             else:
                 plain.setdefault(str(parameter), {})[name] = value
     return tensors, {"groups": state["param_groups"], "state": plain}

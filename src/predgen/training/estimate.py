@@ -12,9 +12,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from predgen.config import TrainConfig
 from predgen.data.batches import TrainingRow, collate
-from predgen.errors import ConfigError
+from predgen.errors import ConfigError, ModelError
+from predgen.memory import free_memory, out_of_memory
+from predgen.training.passes import Division
 
 # Seconds that an estimate may be wrong by must not be spent: a budget is filled up to this share.
 _FILLED = 0.9
@@ -29,12 +30,14 @@ class Estimate:
         dev_seconds: Of one evaluation.
         peak_bytes: The most memory that the longest batch took, the model included.
         longest: Tokens of the longest prompt.
+        division: Of the rows of a step, into passes that fit into memory.
     """
 
     step_seconds: float
     dev_seconds: float
     peak_bytes: int
     longest: int
+    division: Division
 
     def seconds(self, steps: int, evaluations: int) -> float:
         """Of a run, without loading and reporting."""
@@ -55,28 +58,70 @@ class Estimate:
 
 
 def estimate(
-    method: nn.Module, rows: Sequence[TrainingRow], config: TrainConfig, score_some_dev: Callable[[], float]
+    method: nn.Module,
+    rows: Sequence[TrainingRow],
+    division: Division,
+    score_some_dev: Callable[[], float],
+    say: Callable[[str], None],
 ) -> Estimate:
-    """Runs forward and backward on the longest batch and on two usual ones; weights and chance stay as they were.
+    """Runs forward and backward on the longest pass and on two usual ones; weights and chance stay as they were.
 
     Args:
         method: On the device that it will be trained on.
         rows: The training rows.
-        config: batch_size and accumulate are read.
+        division: How the rows of a step are to be divided; a pass that is too large for memory is halved, by all
+            processes alike.
         score_some_dev: Scores a few dev rows and returns the seconds that all of them would take.
+        say: Takes one line at a time.
+
+    Raises:
+        ModelError: If memory does not hold the longest row alone.
     """
     device = next(method.parameters()).device
     by_length = sorted(range(len(rows)), key=lambda number: len(rows[number].ids))
-    longest = [rows[number] for number in by_length[-config.batch_size :]]
-    usual = list(rows[: config.batch_size])
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         method.train()
-        _step(method, longest, device)
+        while not _fits(method, [rows[number] for number in by_length[-division.width :]], device, division):
+            if division.width == 1:
+                raise ModelError(
+                    f"Memory does not hold the longest row alone ({len(rows[by_length[-1]].ids)} tokens).",
+                    remedy="Set train.gradient_checkpointing=true or train.precision=bf16, or shorten "
+                    "prompt.max_tokens.",
+                )
+            halved = division.halved()
+            say(
+                f"{division.width} rows a pass are too many for memory: {halved.width} a pass, and {halved.passes} "
+                f"passes in place of {division.passes} for a step's {division.step_rows} rows. (train.batch_size, "
+                "train.accumulate)"
+            )
+            division = halved
         peak = _peak_bytes()
-        seconds = min(_step(method, usual, device) for _ in range(2))
+        seconds = min(_step(method, rows[: division.width], device) for _ in range(2))
         method.zero_grad(set_to_none=True)
         dev_seconds = score_some_dev()
-    return Estimate(seconds * config.accumulate, dev_seconds, peak, max(len(row.ids) for row in rows))
+    processes = division.processes
+    return Estimate(
+        step_seconds=processes.largest(seconds * division.passes),
+        dev_seconds=processes.largest(dev_seconds),
+        peak_bytes=int(processes.largest(peak)),
+        longest=len(rows[by_length[-1]].ids),
+        division=division,
+    )
+
+
+def _fits(method: nn.Module, rows: Sequence[TrainingRow], device: torch.device, division: Division) -> bool:
+    """Whether a pass over these rows fits into every process's memory."""
+    fits = True
+    try:
+        _step(method, rows, device)
+    except (RuntimeError, MemoryError) as problem:
+        if not out_of_memory(problem):
+            raise
+        fits = False
+    if not fits:
+        method.zero_grad(set_to_none=True)
+        free_memory()
+    return not division.processes.any(not fits)
 
 
 def _step(method: nn.Module, rows: Sequence[TrainingRow], device: torch.device) -> float:

@@ -44,8 +44,10 @@ from predgen.model.scale import Scale, scale_of
 from predgen.model.shared_head import head_length
 from predgen.peft_methods import PeftMethod, peft_method
 from predgen.prediction import score_answer_rows, score_answers
+from predgen.processes import ALONE, Processes, join_processes
 from predgen.record_run import RecordRun
 from predgen.run import Run
+from predgen.sharded import asked_to_shard, is_sharded
 from predgen.training.bench import Bench, load_base_for, set_up_bench
 from predgen.training.calibration import check_calibration
 from predgen.training.card import write_card
@@ -55,6 +57,7 @@ from predgen.training.estimate import Estimate, estimate, seconds_of
 from predgen.training.examiner import EXAMINERS, Examined
 from predgen.training.finish import Trained, finished_run
 from predgen.training.guards import StopOnSignal, TimeBudget
+from predgen.training.passes import Division, division_of, say_division
 from predgen.training.prepare import GivenRows, Prepared, Say, prepare
 from predgen.training.progress import MetricsLog, ProgressBar
 from predgen.training.results import draw_figures, write_splits
@@ -74,7 +77,7 @@ from predgen.training.run_folder import (
 from predgen.training.start import continued, start_weights
 from predgen.training.trackers import check_trackers, tracker_callbacks
 from predgen.training.trainer import PredGenTrainer
-from predgen.training.weights import save_director
+from predgen.training.weights import load_trained, save_director, trained_tensors
 
 
 @dataclass(frozen=True)
@@ -130,7 +133,44 @@ def fit(
     Raises:
         PredgenError: If settings, data, model or output folder cannot be used; nothing that was there is lost.
         Interrupted: If it was stopped by a signal; the message says how to go on.
+        ProcessLost: If another of the processes that a launcher started ended.
     """
+    asked_to_shard()  # what cannot be is refused before processes meet
+    processes = join_processes()
+    with processes.watching(lambda: "before or after training", "Start all processes again, with --resume."):
+        fitted = _fit(
+            processes,
+            config,
+            overwrite,
+            say if processes.main else _silent,
+            trust_remote_code,
+            resume,
+            accept_changes,
+            start_from,
+            GivenRows(data, dev, test),
+            report,
+            show_progress,
+            callbacks,
+        )
+        processes.wait()  # the main one has written the last file
+    return fitted
+
+
+def _fit(
+    processes: Processes,
+    config: RunConfig,
+    overwrite: bool,
+    say: Say,
+    trust_remote_code: bool,
+    resume: bool,
+    accept_changes: bool,
+    start_from: str | Path | None,
+    given: GivenRows,
+    report: bool,
+    show_progress: bool,
+    callbacks: Sequence[TrainerCallback],
+) -> Fitted:
+    """`fit`, of one of the processes; all do the same, and the main one alone writes."""
     check_names(config)
     peft = peft_method(config.peft.method)
     peft.check(config.peft)
@@ -140,7 +180,7 @@ def fit(
     budget = None if config.train.time_budget is None else seconds_of(config.train.time_budget)
     if start_from is not None:
         config = continued(config, Path(start_from), say)
-    prepared = prepare(config, say, GivenRows(data, dev, test))
+    prepared = prepare(config, say, given)
     schema = prepared.schema
     baselines = tuple(_baseline(*each) for each in zip(prepared.spaces, prepared.train.targets, strict=True))
     answers = [
@@ -181,40 +221,57 @@ def fit(
         built = build_fields_method(build_writer(lm, config, bench.scoring), bench.tables, bench.cues, settings)
         if started is not None:
             started.put_into(built)
-        return built.to("cuda" if torch.cuda.is_available() else "cpu")
+        return built
 
     total_steps = _total_steps(config, len(rows))
-    method = build(total_steps, bench.base)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    # Weights that are going to be divided among GPUs need not fit into one before.
+    sharding = asked_to_shard()
+    method = build(total_steps, bench.base).to("cpu" if sharding else device)
     if method.learns_behind_heads:
         rows = behind_a_head(rows, head_length([row.ids for row in rows]))
-    expected = _estimate(method, rows, bench, config)
+    division = division_of(config.train, len(rows), processes)
+    expected = None if sharding else _estimate(method, rows, bench, config, division, say)
+    division = division if expected is None else expected.division
+    say_division(config, division, say)
     if budget is not None and config.train.max_steps is None:
+        if expected is None:
+            raise ConfigError(
+                "train.time_budget under FSDP:", "what a step takes is not known.", "Set train.max_steps."
+            )
         fitting = expected.steps_within(budget, config.train.evaluations)
         if fitting < total_steps:
             say(f"A time budget of {config.train.time_budget} leaves room for {fitting} of {total_steps} steps.")
             total_steps = max(1, fitting)
             # The first base carries an adapter already, and schedules follow the number of steps.
-            method = build(total_steps, load_base_for(config, say, trust_remote_code))
+            method = build(total_steps, load_base_for(config, say, trust_remote_code)).to(device)
         config = replace(config, train=replace(config.train, max_steps=total_steps))
     trained = sum(parameter.numel() for parameter in method.parameters() if parameter.requires_grad)
     say(f"Training {config.method} on {bench.base.name}: {trained:,} parameters learn, by {metric} on dev.")
-    say(expected.line(total_steps, min(config.train.evaluations, total_steps)))
+    if expected is not None:
+        say(expected.line(total_steps, min(config.train.evaluations, total_steps)))
 
-    if not going_on:
-        claim(folder, overwrite)
-    (folder / CONFIG).write_text(config.to_yaml(), encoding="utf-8")
-    write_splits(folder, prepared)
     first_step = 0 if checkpoint is None else step_of(checkpoint)
-    cut_log(folder, first_step)
+    processes.wait()  # what is there has been read by all, and may be changed
+    if processes.main:
+        if not going_on:
+            claim(folder, overwrite)
+        (folder / CONFIG).write_text(config.to_yaml(), encoding="utf-8")
+        write_splits(folder, prepared)
+        cut_log(folder, first_step)
 
     readers = method.reader_names
 
     def evaluate_dev() -> DevResult:
-        scores = score_answer_rows(method, bench.prompts["dev"], config.train.eval_batch_size)
+        # Weights in parts are put together by all in every pass: each makes all passes, since none may make fewer.
+        sharing = ALONE if is_sharded(method) else processes
+        scores = score_answer_rows(method, bench.prompts["dev"], config.train.eval_batch_size, processes=sharing)
         return examiner.dev(scores, readers)
 
     transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
-    stop = StopOnSignal()
+    stop = StopOnSignal(processes)
+    shown = [MetricsLog(folder / LOG), *([ProgressBar()] if show_progress else [])] if processes.main else []
+    trackers = tracker_callbacks(config.train.report_to, folder, first_step) if processes.main else []
     trainer = PredGenTrainer(
         method=method,
         peft=peft,
@@ -225,30 +282,38 @@ def fit(
         folder=folder,
         metric=metric,
         callbacks=[
-            MetricsLog(folder / LOG),
-            *([ProgressBar()] if show_progress else []),
+            *shown,
             stop,
-            *([TimeBudget(budget, say)] if budget is not None else []),
-            *tracker_callbacks(config.train.report_to, folder, first_step),
+            *([TimeBudget(budget, say, processes)] if budget is not None else []),
+            *trackers,
             *callbacks,
         ],
+        division=division,
+        say=say,
     )
-    with stop.listening():
+    remedy = f"Start all processes again: predgen fit --resume --out {folder}"
+    with processes.watching(lambda: f"at step {trainer.state.global_step}", remedy), stop.listening():
         trainer.go_on(checkpoint)
     if stop.asked:
         raise Interrupted(
             f"Stopped at step {trainer.state.global_step} of {total_steps}, which is saved.",
             remedy=f"Go on with: predgen fit --resume --out {folder}",
         )
-    if trainer.guard.skipped:
-        say(f"{trainer.guard.skipped} steps or parts of steps were left out, since they were not finite.")
+    if skipped := sum(processes.gathered(trainer.guard.skipped)):
+        say(f"{skipped} steps or parts of steps were left out, since they were not finite.")
     best_step = trainer.best()
+    if is_sharded(method):
+        say("The weights are put together again, in each process.")
+        parts = trained_tensors(method)
+        method = build(total_steps, load_base_for(config, say, trust_remote_code)).to(device)
+        load_trained(method, parts)
     # A run that went on does not have the scores of before; the weights are the best ones' again.
     on_dev = trainer.dev_results.get(best_step) or evaluate_dev()
     verdict = examiner.verdict(on_dev.scores, readers, config.train.calibrate, say)
     trained_run = Trained(config, prepared, bench, method, scales, baselines, metric, verdict, best_step, total_steps)
-    run = replace(finished_run(trained_run), folder=folder)
-    _save(run, folder, peft)
+    run = replace(finished_run(trained_run), folder=folder).shared_by(processes)
+    if processes.main:
+        _save(run, folder, peft)
     metrics = {"dev": verdict.result.record(best_step)}
     reported = None
     if report and len(prepared.test):
@@ -256,16 +321,23 @@ def fit(
         raw = run.score_answers_raw(bodies)
         reported = (run.calibrate(raw), targets)
         metrics["test"] = run.evaluate_answers(bodies, *reported).to_json()
-    if report:
-        draw_figures(folder, run, None if reported is None else (raw, *reported))
-    write_json(folder / METRICS, metrics)
-    write_card(folder, run, metrics)
-    write_json(folder / RECORD, asdict(run.record))  # last: a folder with this file is a finished run
-    shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
-    return Fitted(run, folder, metrics, reported)
+    if processes.main:
+        if report:
+            draw_figures(folder, run, None if reported is None else (raw, *reported))
+        write_json(folder / METRICS, metrics)
+        write_card(folder, run, metrics)
+        write_json(folder / RECORD, asdict(run.record))  # last: a folder with this file is a finished run
+        shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
+    return Fitted(run.shared_by(ALONE), folder, metrics, reported)
 
 
-def _estimate(method: nn.Module, rows: Sequence[TrainingRow], bench: Bench, config: RunConfig) -> Estimate:
+def _silent(line: str) -> None:
+    """What the main process says, the others need not."""
+
+
+def _estimate(
+    method: nn.Module, rows: Sequence[TrainingRow], bench: Bench, config: RunConfig, division: Division, say: Say
+) -> Estimate:
     encoded, size = bench.prompts["dev"], config.train.eval_batch_size
     dev, options = encoded.prompts, encoded.options
 
@@ -274,7 +346,7 @@ def _estimate(method: nn.Module, rows: Sequence[TrainingRow], bench: Bench, conf
         score_answers(method, dev[:size], size, options=None if options is None else options[:size])
         return (time.perf_counter() - started) * len(dev) / len(dev[:size])
 
-    return estimate(method, rows, config.train, score_some_dev)
+    return estimate(method, rows, division, score_some_dev, say)
 
 
 def _resolved(config: RunConfig, prepared: Prepared, metric: str, folder: Path) -> RunConfig:

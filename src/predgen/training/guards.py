@@ -16,15 +16,22 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from predgen.config import TrainConfig
 from predgen.errors import ModelError
+from predgen.processes import ALONE, Processes
+from predgen.sharded import whole
 
 _MOST_SKIPPED = 20  # in a row; a run that learns nothing any more should not look as if it did
 
 
 class StopOnSignal(TrainerCallback):
-    """Ctrl-C, or a scheduler's SIGTERM, ends training after the step at hand, with a checkpoint; a second at once."""
+    """Ctrl-C, or a scheduler's SIGTERM, ends training after the step at hand, with a checkpoint; a second at once.
 
-    def __init__(self) -> None:
+    Args:
+        processes: Those that train together; what one is told all obey, after the same step.
+    """
+
+    def __init__(self, processes: Processes = ALONE) -> None:
         self.asked = False
+        self._processes = processes
 
     @contextmanager
     def listening(self) -> Iterator[None]:
@@ -48,6 +55,7 @@ class StopOnSignal(TrainerCallback):
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Asks the Trainer to save and stop."""
+        self.asked = self._processes.any(self.asked)
         if self.asked:
             control.should_save = control.should_training_stop = True
 
@@ -58,10 +66,11 @@ class TimeBudget(TrainerCallback):
     Args:
         seconds: From the first step on.
         say: Told when time ran out early.
+        processes: Those that train together; they stop after the same step.
     """
 
-    def __init__(self, seconds: float, say: Callable[[str], None]) -> None:
-        self._seconds, self._say = seconds, say
+    def __init__(self, seconds: float, say: Callable[[str], None], processes: Processes = ALONE) -> None:
+        self._seconds, self._say, self._processes = seconds, say, processes
         self._start = time.monotonic()
 
     def on_train_begin(
@@ -72,7 +81,8 @@ class TimeBudget(TrainerCallback):
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Looks at the clock."""
-        if time.monotonic() - self._start > self._seconds and state.global_step < state.max_steps:
+        over = self._processes.any(time.monotonic() - self._start > self._seconds)
+        if over and state.global_step < state.max_steps:
             self._say(f"The time budget is used up at step {state.global_step} of {state.max_steps}.")
             control.should_evaluate = control.should_save = control.should_training_stop = True
 
@@ -82,9 +92,11 @@ class FiniteGuard(TrainerCallback):
 
     Args:
         config: on_nonfinite and precision are read.
+        processes: Those that train together. A loss is left out by the process whose it is; a step, by all or none.
     """
 
-    def __init__(self, config: TrainConfig) -> None:
+    def __init__(self, config: TrainConfig, processes: Processes = ALONE) -> None:
+        self._processes = processes
         self._stops = config.on_nonfinite == "stop"
         # In fp16 infinite gradients are the loss scaler's daily business: it leaves these steps out itself.
         self._watches_gradients = config.precision != "fp16"
@@ -106,17 +118,22 @@ class FiniteGuard(TrainerCallback):
         self._count(f"loss became {loss.item()}", step, rows)
         return True
 
+    def forget(self) -> None:
+        """Forgets the losses of the step at hand, which is taken again."""
+        self._rows, self._refused = [], False
+
     def on_pre_optimizer_step(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Takes gradients away that are not finite: the optimizer leaves parameters without one as they are."""
         rows, refused = self._rows, self._refused
-        self._rows, self._refused = [], False
+        self.forget()
+        learned = self._processes.any(bool(rows))
         parameters = [parameter for parameter in kwargs["model"].parameters() if parameter.grad is not None]
-        if rows and (not self._watches_gradients or _all_finite(parameters)):
+        if learned and (not self._watches_gradients or _all_finite(parameters)):
             self._in_a_row = self._in_a_row if refused else 0
             return
-        if rows:
+        if learned:
             self._count("gradient became infinite or no number", state.global_step, rows)
         for parameter in parameters:
             parameter.grad = None
@@ -134,5 +151,5 @@ class FiniteGuard(TrainerCallback):
 
 
 def _all_finite(parameters: Sequence[nn.Parameter]) -> bool:
-    norms = [parameter.grad.norm() for parameter in parameters if parameter.grad is not None]
+    norms = [whole(parameter.grad.norm()) for parameter in parameters if parameter.grad is not None]
     return bool(torch.isfinite(torch.stack(norms)).all())

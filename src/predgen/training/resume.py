@@ -51,7 +51,8 @@ def checkpoint_to_go_on_from(
     Raises:
         RunFolderError: If settings or rows have changed and that was not accepted, or no checkpoint is sound.
     """
-    changes = _config_changes(load_config(folder / CONFIG).to_dict(), config.to_dict())
+    before = load_config(folder / CONFIG)
+    changes = _config_changes(before.to_dict(), _with_passes_of(before, config).to_dict())
     changes += _row_changes(read_json(folder, SPLITS), splits_of(prepared))
     if changes and not accept_changes:
         raise RunFolderError(
@@ -66,6 +67,20 @@ def checkpoint_to_go_on_from(
     else:
         say(f"Going on from step {step_of(checkpoint)}.")
     return checkpoint
+
+
+def _with_passes_of(before: RunConfig, now: RunConfig) -> RunConfig:
+    """The settings of now, with the size of passes of before where a step has the same rows.
+
+    How many of them a pass takes changes no result beyond rounding, unless a loss or a coin is asked for by pass.
+    """
+    sizes = [
+        (each.train.batch_size * each.train.accumulate, each.loss_of, each.sampling.mode) for each in (before, now)
+    ]
+    if sizes[0] != sizes[1] or "batch" in sizes[0]:
+        return now
+    train = replace(now.train, batch_size=before.train.batch_size, accumulate=before.train.accumulate)
+    return replace(now, train=train)
 
 
 def cut_log(folder: Path, step: int) -> None:

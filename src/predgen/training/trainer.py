@@ -22,14 +22,16 @@ from transformers import (
 from transformers.trainer_callback import ExportableState, PrinterCallback, ProgressCallback
 
 from predgen.config import TrainConfig
-from predgen.data.batches import TrainingRow, collate
+from predgen.data.batches import TrainingRow
 from predgen.errors import ModelError
 from predgen.metrics import METRICS
 from predgen.model.outputs import StepOutput
 from predgen.peft_methods.method import PeftMethod
+from predgen.sharded import divided_like, is_sharded, open_entrances
 from predgen.training.checkpoints import (
     Checkpoint,
     folder_of,
+    has_tensors,
     keep_only,
     optimizer_parts,
     optimizer_state,
@@ -41,6 +43,8 @@ from predgen.training.checkpoints import (
 )
 from predgen.training.dev_result import DevResult
 from predgen.training.guards import FiniteGuard
+from predgen.training.passes import SHARE, Division, StepLoader
+from predgen.training.redone import RedoneStep
 from predgen.training.run_folder import CHECKPOINTS
 from predgen.training.weights import load_trained, trained_tensors
 
@@ -63,6 +67,8 @@ class PredGenTrainer(Trainer):
         folder: The run folder; checkpoints are kept in it while training.
         metric: The metric that selects the checkpoint.
         callbacks: Progress, logs and what may end the run.
+        division: How the rows of a step are divided into passes, and among processes.
+        say: Takes one line at a time.
     """
 
     def __init__(
@@ -76,19 +82,22 @@ class PredGenTrainer(Trainer):
         folder: Path,
         metric: str,
         callbacks: Sequence[TrainerCallback],
+        division: Division,
+        say: Callable[[str], None],
     ) -> None:
         self._evaluate_dev, self._metric, self._peft = evaluate_dev, metric, peft
-        self._patience, self._config = config.patience, config
+        self._patience, self._config, self._division = config.patience, config, division
+        self._processes = division.processes
         self._window: list[StepOutput] = []
         self._window_rows, self._window_start = 0, time.monotonic()
         self.dev_results: dict[int, DevResult] = {}
-        self.guard = FiniteGuard(config)
+        self.guard = FiniteGuard(config, self._processes)
+        self._step = RedoneStep(division, say)
         super().__init__(
             model=method,
-            args=_arguments(config, total_steps, folder, metric, mixed=peft.whole),
+            args=_arguments(config, total_steps, folder, metric, mixed=peft.whole, division=division),
             train_dataset=list(rows),
             eval_dataset=[],  # only its presence is asked for
-            data_collator=collate,
             # After the optimizer's step and before the gradients are cleared, which some PEFT methods need.
             callbacks=[*callbacks, self.guard, _AfterStep(peft)],
         )
@@ -96,6 +105,12 @@ class PredGenTrainer(Trainer):
             self.remove_callback(default)
         if config.patience is not None:
             self.add_callback(EarlyStoppingCallback(config.patience))
+
+    def _prepare_for_training(self, *args: Any, **kwargs: Any) -> Any:
+        prepared = super()._prepare_for_training(*args, **kwargs)  # type: ignore[no-untyped-call]
+        if is_sharded(self.model):  # type: ignore[arg-type]
+            open_entrances(self.model)  # type: ignore[arg-type]
+        return prepared
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
         """AdamW, or what the PEFT method has in its place."""
@@ -105,38 +120,83 @@ class PredGenTrainer(Trainer):
             self.optimizer = self._peft.optimizer(self.accelerator.unwrap_model(self.model), self._config)
         return self.optimizer
 
+    def get_train_dataloader(self) -> StepLoader:
+        """The training rows, divided into passes and among processes."""
+        return StepLoader(cast(Sequence[TrainingRow], self.train_dataset), self._config.seed, self._division)
+
+    def training_step(
+        self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Tensor | int | None = None
+    ) -> Tensor:
+        """A pass; where memory runs out, the step's passes so far are taken again, in smaller ones.
+
+        Raises:
+            ModelError: If it runs out over a single row, or where several processes work together.
+        """
+
+        def take(part: dict[str, Any]) -> Tensor:
+            loss: Tensor = super(PredGenTrainer, self).training_step(model, part)
+            return loss
+
+        def forget() -> None:
+            model.zero_grad()
+            self.guard.forget()
+            del self._window[self._step.window :]
+            self._window_rows = self._step.window_rows
+
+        self._step.begin(self.state.global_step, len(self._window), self._window_rows)
+        return self._step.take(inputs, take, forget)
+
     def compute_loss(
         self,
         model: nn.Module,
-        inputs: dict[str, Tensor],
+        inputs: dict[str, Any],
         return_outputs: bool = False,
         num_items_in_batch: Tensor | int | None = None,
     ) -> Tensor:
-        """The method's loss at the current optimizer step; its parts are kept for the next log.
+        """What a pass adds to the step's loss, which is the mean over all of its rows; its parts go to the next log.
 
         Raises:
             ModelError: If the loss is not finite and `train.on_nonfinite` is "stop"; the message names the rows.
         """
-        output: StepOutput = model(**inputs, step=self.state.global_step)
-        if self.guard.refuses(output.loss, self.state.global_step, inputs["row_ids"].tolist()):
-            # Nothing to learn, and yet every parameter in the graph: other processes wait for its gradient.
-            parts = [(p * 0).sum() for p in self.model.parameters() if p.requires_grad]  # type: ignore[union-attr]
-            return torch.stack(parts).sum()
+        batch = dict(inputs)
+        # The Trainer takes the mean over passes, and gradients are averaged over processes: neither has its own share.
+        share: float = sum(batch.pop(SHARE)) * self.current_gradient_accumulation_steps * self._processes.count
+        output: StepOutput = model(**batch, step=self.state.global_step)
+        if not share:
+            return self._nothing(output.loss)
+        if self.guard.refuses(output.loss, self.state.global_step, batch["row_ids"].tolist()):
+            return self._nothing(output.loss)
         self._window.append(output.detached())
-        self._window_rows += int(inputs["row_ids"].shape[0])
+        self._window_rows += int(batch["row_ids"].shape[0])
         penalty = self._peft.penalty(self._writer_lm)
-        return output.loss if penalty is None else output.loss + penalty
+        return share * (output.loss if penalty is None else output.loss + penalty)
+
+    def _nothing(self, loss: Tensor) -> Tensor:
+        """Nothing to learn of a loss, and yet every parameter in the graph: other processes wait for its gradient.
+
+        Where weights are in parts they also wait for each layer's backward pass: there a loss that is no number makes
+        the gradient none in all of them, and the guard leaves the whole step out.
+        """
+        if torch.isfinite(loss) or is_sharded(self.model):  # type: ignore[arg-type]
+            return 0 * loss
+        parts = [(p * 0).sum() for p in self.model.parameters() if p.requires_grad]  # type: ignore[union-attr]
+        return torch.stack(parts).sum()
 
     @property
     def _writer_lm(self) -> Any:
         return self.accelerator.unwrap_model(self.model).writer.lm
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Adds the parts of the loss since the last log."""
-        if "loss" in logs and self._window:
+        """Adds the parts of the loss since the last log, those of other processes too."""
+        if "loss" in logs:
+            # Copied to the processor for the others alone.
+            seen = self._window if self._processes.count == 1 else [output.cpu() for output in self._window]
+            window = [output for outputs in self._processes.gathered(seen) for output in outputs]
+            rows = sum(self._processes.gathered(self._window_rows))
             seconds = time.monotonic() - self._window_start
-            logs = {**logs, **_parts(self._window), "rows_per_second": self._window_rows / max(seconds, 1e-9)}
-            self._window, self._window_rows, self._window_start = [], 0, time.monotonic()
+            if window:
+                logs = {**logs, **_parts(window), "rows_per_second": rows / max(seconds, 1e-9)}
+                self._window, self._window_rows, self._window_start = [], 0, time.monotonic()
         super().log(logs, start_time)
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
@@ -193,6 +253,7 @@ class PredGenTrainer(Trainer):
                 remedy="Lower train.learning_rate or train.clip.",
             )
         best = folder_of(root, self.best())
+        # None is removed before all processes have come here: the last one's end is where they wait for each other.
         if best.is_dir() or self.best() == step:
             self.state.best_model_checkpoint = str(best)
         for callback in [*self.callback_handler.callbacks, self.control]:
@@ -200,27 +261,29 @@ class PredGenTrainer(Trainer):
                 known: Any = self.state.stateful_callbacks
                 known[type(callback).__name__] = callback.state()
         optimizer, optimizer_rest = optimizer_parts(self.optimizer.state_dict())  # type: ignore[union-attr]
-        chance, chance_rest = random_state()
+        chances = self._processes.gathered(random_state())
         scaler = getattr(self.accelerator, "scaler", None)
-        write_checkpoint(
-            folder_of(root, step),
-            Checkpoint(
-                tensors={
-                    _TRAINED: trained,
-                    _OPTIMIZER: optimizer,
-                    _RANDOM: chance,
-                    _PEFT: self._peft.state(self._writer_lm),
-                },
-                values={
-                    _OPTIMIZER_REST: optimizer_rest,
-                    _SCHEDULE: self.lr_scheduler.state_dict(),  # type: ignore[union-attr]
-                    _RANDOM_REST: chance_rest,
-                    _SCALER: None if scaler is None else scaler.state_dict(),
-                    _STATE: asdict(self.state),
-                },
-            ),
-        )
-        keep_only(root, {best, folder_of(root, step)})
+        if self._processes.main:
+            write_checkpoint(
+                folder_of(root, step),
+                Checkpoint(
+                    tensors={
+                        _TRAINED: trained,
+                        _OPTIMIZER: optimizer,
+                        **{_of_rank(_RANDOM, rank): tensors for rank, (tensors, _) in enumerate(chances)},
+                        _PEFT: self._peft.state(self._writer_lm),
+                    },
+                    values={
+                        _OPTIMIZER_REST: optimizer_rest,
+                        _SCHEDULE: self.lr_scheduler.state_dict(),  # type: ignore[union-attr]
+                        **{_of_rank(_RANDOM_REST, rank): rest for rank, (_, rest) in enumerate(chances)},
+                        _SCALER: None if scaler is None else scaler.state_dict(),
+                        _STATE: asdict(self.state),
+                    },
+                ),
+            )
+            keep_only(root, {best, folder_of(root, step)})
+        self._processes.wait()
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
         self._load_weights(Path(resume_from_checkpoint))
@@ -247,13 +310,23 @@ class PredGenTrainer(Trainer):
         device = next(self.model.parameters()).device  # type: ignore[union-attr]
         # An optimizer that names its parameters does not know where they are.
         tensors = {name: tensor.to(device) if tensor.dim() else tensor for name, tensor in tensors.items()}
+        # One that numbers them has them in this order; where they are divided, so is what belongs to them.
+        held = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+        for name, tensor in tensors.items():
+            number = name.rpartition(".")[0]
+            if number.isdigit():
+                tensors[name] = divided_like(tensor, held[int(number)])
         optimizer.load_state_dict(optimizer_state(tensors, rest))
         self.lr_scheduler.load_state_dict(read_values(folder, _SCHEDULE))  # type: ignore[union-attr]
 
     def _load_rng_state(self, checkpoint: str | None) -> None:
         if checkpoint is not None:
-            folder = Path(checkpoint)
-            restore_random_state(read_tensors(folder, _RANDOM), read_values(folder, _RANDOM_REST))
+            folder, rank = Path(checkpoint), self._processes.rank
+            # Those of a process that was not there have never been: any will do, and this is its first ones'.
+            kept = rank if has_tensors(folder, _of_rank(_RANDOM, rank)) else 0
+            restore_random_state(
+                read_tensors(folder, _of_rank(_RANDOM, kept)), read_values(folder, _of_rank(_RANDOM_REST, kept))
+            )
 
     def _load_scaler(self, checkpoint: str | None) -> None:
         scaler = getattr(self.accelerator, "scaler", None)
@@ -276,18 +349,25 @@ class _AfterStep(TrainerCallback):
             self._peft.after_step(method.writer.lm, state.global_step + 1)
 
 
-def _arguments(config: TrainConfig, total_steps: int, folder: Path, metric: str, mixed: bool) -> TrainingArguments:
+def _of_rank(name: str, rank: int) -> str:
+    """A file of a checkpoint that each process has one of."""
+    return name if rank == 0 else f"{name}-{rank}"
+
+
+def _arguments(
+    config: TrainConfig, total_steps: int, folder: Path, metric: str, mixed: bool, division: Division
+) -> TrainingArguments:
     """The Trainer's settings.
 
     `mixed`: whether the weights that learn are the base's own, which stay in float32 while the passes are cast; a
     frozen base is held in the lower precision itself, and needs no casting.
     """
     every = max(1, total_steps // config.evaluations)
-    return TrainingArguments(
+    arguments = TrainingArguments(
         output_dir=str(folder / CHECKPOINTS),
         max_steps=total_steps,
-        per_device_train_batch_size=config.batch_size,
-        gradient_accumulation_steps=config.accumulate,
+        per_device_train_batch_size=division.width,
+        gradient_accumulation_steps=division.passes,
         learning_rate=config.learning_rate,
         weight_decay=config.weight_decay,
         max_grad_norm=config.clip,
@@ -310,8 +390,11 @@ def _arguments(config: TrainConfig, total_steps: int, folder: Path, metric: str,
         disable_tqdm=True,
         report_to="none",  # trackers come as callbacks
         logging_nan_inf_filter=False,  # such losses are refused before
-        dataloader_pin_memory=torch.cuda.is_available(),
+        ddp_broadcast_buffers=False,  # no buffer changes while training
     )
+    if arguments.n_gpu > 1:
+        arguments._n_gpu = 1  # several GPUs take several processes; in one the Trainer would divide each batch itself
+    return arguments
 
 
 def _parts(window: Sequence[StepOutput]) -> dict[str, float]:

@@ -10,13 +10,14 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from predgen.errors import ModelError
+from predgen.sharded import divided_like, whole
 from predgen.training.run_folder import DIRECTOR
 
 
 def trained_tensors(method: nn.Module) -> dict[str, Tensor]:
-    """Every parameter that learns, by name, on the CPU."""
+    """Every parameter that learns, by name, whole, on the CPU; where they are divided every process must ask."""
     return {
-        name: parameter.detach().cpu().contiguous()
+        name: whole(parameter.detach()).cpu().contiguous()
         for name, parameter in method.named_parameters()
         if parameter.requires_grad
     }
@@ -34,7 +35,7 @@ def load_trained(method: nn.Module, tensors: Mapping[str, Tensor]) -> None:
         raise ModelError(f"A checkpoint does not fit the model: {len(odd)} parameters differ, e.g. {odd[:3]}.")
     with torch.no_grad():
         for name, tensor in tensors.items():
-            parameters[name].copy_(tensor)
+            parameters[name].copy_(divided_like(tensor, parameters[name]))
 
 
 def director_tensors(method: nn.Module) -> dict[str, Tensor]:

@@ -17,8 +17,8 @@ from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 from predgen.config import RunConfig, with_settings
 from predgen.data.objects import RowsInMemory, table_of
 from predgen.errors import ConfigError, Interrupted, ModelError, PredgenError, RunFolderError
+from predgen.memory import out_of_memory
 from predgen.metrics import default_metric
-from predgen.prediction import out_of_memory
 from predgen.record_metrics import checked_metric
 from predgen.training.fit import Fitted, fit
 from predgen.training.prepare import GivenRows, Prepared, Say, prepare

@@ -228,7 +228,7 @@ def _fit(
     # Weights that are going to be divided among GPUs need not fit into one before.
     sharding = asked_to_shard()
     method = build(total_steps, bench.base).to("cpu" if sharding else device)
-    if method.learns_behind_heads:
+    if method.learns_behind_heads and not sharding:  # a head is read outside of the layers' own passes
         rows = behind_a_head(rows, head_length([row.ids for row in rows]))
     division = division_of(config.train, len(rows), processes)
     expected = None if sharding else _estimate(method, rows, bench, config, division, say)

@@ -43,11 +43,6 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 out = open_console()
-app.command()(information)
-app.command()(explain)
-app.command()(report)
-app.command()(reproduce)
-app.command()(tune)
 
 
 @app.command()
@@ -481,6 +476,11 @@ def show_tasks(
     if root is None:
         _say("Rows are those published; --data-root or PREDGEN_DATA names a folder of data, and its rows are counted.")
     _say("predgen tasks NAME prints prompt, splits and leaks; predgen fit NAME trains on it (docs/tasks.md).")
+
+
+# Behind those above, in the order in which `predgen --help` lists them.
+for command in (report, explain, information, tune, reproduce):
+    app.command()(command)
 
 
 def _decisions(dev_result: dict[str, Any]) -> str:

@@ -19,13 +19,13 @@ LABELS = np.array([("good", "bad")[n % 2] for n in range(32)])
 RATINGS = np.array([round((-1) ** n * (n % 5) / 2, 1) for n in range(32)])
 
 
-@pytest.fixture(scope="package", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def light() -> Iterator[None]:
     """Leaves out what takes most of a tiny fit's time: estimates and peft's model card, which have tests of their own,
     and the Trainer's collection of garbage, which goes through all that the session holds.
     """
     patch = pytest.MonkeyPatch()
-    patch.setattr(fit_module, "_estimate", lambda *arguments: Estimate(0.0, 0.0, 0, 0))
+    patch.setattr(fit_module, "_estimate", lambda *arguments: Estimate(0.0, 0.0, 0, 0, arguments[4]))
     patch.setattr(peft.PeftModel, "create_or_update_model_card", lambda self, folder: None)
     patch.setattr(accelerator, "release_memory", lambda *objects: [None] * len(objects))
     yield

@@ -54,6 +54,9 @@ def chart(records: list[dict[str, Any]], reference: str, on_gpu: bool, path: Pat
         for column, case in enumerate(cases):
             axes = panels[row][column]
             mine = [each for each in shown if each["precision"] == precision and each["case"] == case]
+            if not mine:  # not measured yet
+                axes.set_axis_off()
+                continue
             places = [systems.index(each["system"]) for each in mine]
             ratios = [each[ratio_of] for each in mine]
             middle = next(each[middle_of] for each in mine if each["system"] == reference)

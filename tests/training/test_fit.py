@@ -20,6 +20,7 @@ from predgen.decoding.calibrate import Calibration
 from predgen.decoding.options import PredictOptions
 from predgen.errors import ConfigError, ModelError, PredgenError, RunFolderError
 from predgen.prediction import LabelPrediction, NumberPrediction, RowError, score_answer_rows, score_prompts
+from predgen.processes import Processes
 from predgen.reliability import reliability_curves
 from predgen.training import fit as fit_module
 from predgen.training.fit import Fitted, fit
@@ -196,9 +197,9 @@ def test_the_gold_answer_cannot_reach_the_evaluation(
     """Everything the models read while dev is scored is the dev prompts; shuffled targets change no score."""
     seen: list[list[list[int]]] = []
 
-    def spy(method: torch.nn.Module, encoded: EncodedRows, batch_size: int) -> object:
+    def spy(method: torch.nn.Module, encoded: EncodedRows, batch_size: int, processes: Processes) -> object:
         seen.append([list(prompt) for prompt in encoded.prompts])
-        return score_answer_rows(method, encoded, batch_size)
+        return score_answer_rows(method, encoded, batch_size, processes=processes)
 
     monkeypatch.setattr(fit_module, "score_answer_rows", spy)
     run = fitted("predgen", "regression", "train.seed=77")

@@ -5,12 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from predgen.errors import ConfigError, DataError
+from predgen.information.one_answer import one_answer
 from predgen.information.token_map import TokenMap, explain, prompt_of
 from predgen.report.answered import Answered
 from predgen.report.blocks import Block, Notice, Section, Table, Word, WordMap
 from predgen.report.field import Field
 from predgen.report.material import Material
 from predgen.report.text import MOST, number, shown
+from predgen.run import Run
 
 _LONGEST = 80  # words of a text that is explained; each costs a pass
 
@@ -21,10 +23,12 @@ def words_section(field: Field, material: Material) -> Section:
     if material.maps < 1:
         return Section(title, [Notice("No rows were asked to be explained (--maps).", "Not shown")])
     blocks: list[Block] = []
+    name = None if isinstance(material.run, Run) else list(material.run.parts)[field.place]
+    run = one_answer(material.run, name).run
     for kind, place in _chosen(field.answers, material):
         row = material.judged.rows.rows[place]
         try:
-            made = explain(field.answers.run, row, "occlusion", prompt_of(field.answers.run, row))
+            made = explain(run, row, "occlusion", prompt_of(run, row))
         except DataError:
             continue  # this row has fewer than two words in the model's eyes
         except ConfigError as problem:

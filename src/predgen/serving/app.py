@@ -181,8 +181,7 @@ def _add_model_routes(app: FastAPI, service: Service) -> None:
 def _typed(endpoint: Callable[..., Any], models: Sequence[type[BaseModel]]) -> Callable[..., Any]:
     """The endpoint with the types that are only known now."""
     body = Body(discriminator="run") if len(models) > 1 else Body()
-    asked = Annotated[union_of(models), body]
-    kinds = {"request": Request, "asked": asked}
+    kinds: dict[str, Any] = {"request": Request, "asked": Annotated[union_of(models), body]}
     endpoint.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
         [
             inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=kind)
@@ -194,7 +193,9 @@ def _typed(endpoint: Callable[..., Any], models: Sequence[type[BaseModel]]) -> C
 
 
 def _responses(models: Sequence[type[BaseModel]]) -> dict[int | str, dict[str, Any]]:
-    failures = {status: {"model": Failed, "description": text} for status, text in _FAILURES.items()}
+    failures: dict[int | str, dict[str, Any]] = {
+        status: {"model": Failed, "description": text} for status, text in _FAILURES.items()
+    }
     return {200: {"model": union_of(models), "description": "The answers."}, **failures}
 
 

@@ -11,7 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, 
 from pydantic import model_validator as validates
 from pydantic_core import PydanticCustomError
 
-from predgen.answers.spaces import LabelSet
+from predgen.answers.spaces import LabelSet, Space
 from predgen.serving.served_run import ServedRun
 from predgen.serving.settings import Limits
 
@@ -70,6 +70,17 @@ class Range(BaseModel):
     decimals: int | None
 
 
+Kind = Literal["labels", "ordered", "numbers", "record", "multilabel"]
+
+
+class FieldCard(BaseModel):
+    """What a run answers in one field of a record."""
+
+    task: Kind
+    labels: list[str] | None
+    range: Range | None
+
+
 class RunCard(BaseModel):
     """What a run reads and answers."""
 
@@ -77,11 +88,12 @@ class RunCard(BaseModel):
     version: str
     model: str
     method: str
-    task: Literal["labels", "ordered", "numbers", "record", "multilabel"]
+    task: Kind
     columns: list[str]
     labels: list[str] | None
     range: Range | None
     targets: list[str]
+    fields: dict[str, FieldCard] = Field(description="Of a record, by target; else empty.")
     examples: list[dict[str, Any]]
     explain: bool
 
@@ -189,32 +201,36 @@ def union_of(models: Sequence[type[BaseModel]]) -> Any:
 
 def card_of(served: ServedRun) -> dict[str, Any]:
     """What ``/v1/runs`` says of a run."""
-    run, first = served.run, served.first
-    alone = first is run
-    space = first.space
-    labels, numbers = None, None
-    if not alone:
-        task = str(run.record.kind)  # type: ignore[attr-defined]
-        labels = list(run.parts) if task == "multilabel" else None
-    elif isinstance(space, LabelSet):
-        task, labels = ("ordered" if space.ordered else "labels"), list(space.labels)
+    run = served.run
+    fields: dict[str, Any] = {}
+    if served.first is run:
+        answers = _answers_card(served.first.space)
     else:
-        task = "numbers"
-        step, decimals = getattr(space, "step", None), getattr(space, "decimals", None)
-        numbers = {"low": space.low, "high": space.high, "step": step, "decimals": decimals}
+        kind = str(run.record.kind)  # type: ignore[attr-defined]
+        labels = list(run.parts) if kind == "multilabel" else None
+        answers = {"task": kind, "labels": labels, "range": None}
+        if kind == "record":
+            fields = {name: _answers_card(part.space) for name, part in run.parts.items()}
     return {
         "name": served.name,
         "version": served.version,
         "model": served.model,
         "method": run.method_name,
-        "task": task,
+        **answers,
         "columns": list(served.columns),
-        "labels": labels,
-        "range": numbers,
         "targets": list(run.parts),
+        "fields": fields,
         "examples": [dict(served.example)],
         "explain": served.explains,
     }
+
+
+def _answers_card(space: Space) -> dict[str, Any]:
+    if isinstance(space, LabelSet):
+        return {"task": "ordered" if space.ordered else "labels", "labels": list(space.labels), "range": None}
+    step, decimals = getattr(space, "step", None), getattr(space, "decimals", None)
+    numbers = {"low": space.low, "high": space.high, "step": step, "decimals": decimals}
+    return {"task": "numbers", "labels": None, "range": numbers}
 
 
 def _closed(example: Mapping[str, Any], one_of: list[dict[str, Any]] | None) -> dict[str, Any]:

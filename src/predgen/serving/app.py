@@ -20,12 +20,13 @@ import predgen
 from predgen.errors import ConfigError, DataError
 from predgen.serving import metrics as counted
 from predgen.serving.batcher import Batcher
+from predgen.serving.catalogue import Catalogue, catalogue_of
 from predgen.serving.explanation import explanation
 from predgen.serving.failures import Refused, failed, install
 from predgen.serving.headers import SecurityHeaders
 from predgen.serving.keys import KeyCheck
 from predgen.serving.limits import RequestLimits
-from predgen.serving.schemas import Catalogue, Failed, Health, card_of, schemas_of, union_of
+from predgen.serving.schemas import Failed, Health, schemas_of, union_of
 from predgen.serving.served_run import ServedRun
 from predgen.serving.settings import Settings
 from predgen.serving.watching import Watching
@@ -59,14 +60,7 @@ class Service:
         self.metrics = counted.Metrics(runs)
         self.batcher = Batcher(settings, self.metrics)
         self.schemas = {run.name: schemas_of(run, settings.limits, alone=len(runs) == 1) for run in runs}
-        # What is said of a run does not change while it is served.
-        self.catalogue = {
-            "runs": [card_of(run) for run in runs],
-            "limits": {
-                name: getattr(settings.limits, name) for name in ("rows", "characters", "body_bytes")
-            },
-            "key_required": bool(settings.keys),
-        }  # fmt: skip
+        self.catalogue = catalogue_of(runs, settings)  # it does not change while they are served
 
     async def predict(self, request: Request, asked: Any) -> JSONResponse:
         """Replies to ``/v1/predict``."""

@@ -1,7 +1,9 @@
-"""Failures as replies: one shape for all, and nothing of a request's text in them."""
+"""Failures as replies: one shape for all, and none of a request's text in them or in the log."""
 
 from __future__ import annotations
 
+import logging
+import traceback
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,6 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
+log = logging.getLogger("predgen.serving")
 CODES = {
     400: "bad_request",
     401: "unauthorized",
@@ -122,3 +125,9 @@ def install(app: FastAPI) -> None:
         reply = failed(problem.status_code, messages.get(problem.status_code, str(problem.detail)))
         reply.headers.update(problem.headers or {})
         return reply
+
+
+def log_failure(problem: BaseException) -> None:
+    """Writes where it happened and of what type it is; its words may hold a row's text."""
+    places = "".join(traceback.format_tb(problem.__traceback__))
+    log.error("A request failed with %s at\n%s", type(problem).__name__, places)

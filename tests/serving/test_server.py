@@ -23,6 +23,7 @@ from typer.testing import CliRunner
 import predgen
 from predgen.cli import app as command_line
 from predgen.errors import ConfigError, DataError, PredgenError, RunFolderError
+from predgen.serving.app import create_app
 from predgen.serving.server import bound, guarded, is_loopback, load_runs, names_of, serve
 from predgen.serving.settings import Settings
 
@@ -81,6 +82,9 @@ def test_examples_are_rows_that_a_run_can_read(shop: Callable[[str], Path]) -> N
     named = {"label": str(shop("label"))}
     (made,) = load_runs(named, Settings(), rows, False, lambda line: None)
     assert made.example == {"text": "seen"}
+    schemas = create_app([made]).openapi()["components"]["schemas"]
+    (example,) = schemas["LabelPredicted"]["examples"]  # the run's own reply
+    assert example["run"] == "label" and set(example["predictions"][0]) == {"prediction", "probabilities", "set"}
     with pytest.raises(DataError, match="None of the examples"):
         load_runs(named, Settings(), rows[:2], False, lambda line: None)
 

@@ -94,7 +94,7 @@ def _invalid(problem: RequestValidationError) -> JSONResponse:
         return failed(400, "The request's body is not JSON.")
     if first["type"].startswith("union_tag"):  # which run is meant
         known = first["ctx"].get("expected_tags")
-        message = "The request names no run." if known is None else f"There is no such run. Known: {known}."
+        message = "The request names no run." if known is None else f"No run of that name answers here. Known: {known}."
         return failed(422, message + " (GET /v1/runs lists them.)", None, "run")
     row, field = place_of(first["loc"])
     where = "" if row is None else f"Row {row}: " if field is None else f"Row {row}, column {field!r}: "
@@ -113,6 +113,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, problem: RequestValidationError) -> JSONResponse:
+        request.scope["predgen_reason"] = "invalid"
         return _invalid(problem)
 
     @app.exception_handler(HTTPException)

@@ -184,7 +184,7 @@ def load_runs(
         if rows:
             made = served(name, run, _first_readable(made, rows))
         try:
-            made.answers([made.body(made.example, 0)], [False])
+            (answer,) = made.answers([made.body(made.example, 0)], [False])
         except PredgenError:
             raise
         except Exception as problem:  # a broken run may fail anywhere
@@ -192,7 +192,7 @@ def load_runs(
                 f"{folder} fails at its first row: {type(problem).__name__}: {problem}",
                 remedy="Restore it from a copy, or fit again.",
             ) from problem
-        loaded.append(made)
+        loaded.append(replace(made, answer=answer))
     return loaded
 
 

@@ -4,6 +4,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -125,6 +126,19 @@ def test_several_runs_are_told_apart_by_name(client: Client) -> None:
         assert error["field"] == "run" or body.get("run") == 3
     error = refused(both.post("/v1/predict", json={"run": "tags", "rows": [{"text": "a"}, {"text": 1e99}]}), 422)
     assert (error["row"], error["field"]) == (1, "text")
+
+
+def test_runs_may_be_called_like_parts_of_a_request_or_almost_alike(runs: Callable[..., Any]) -> None:
+    (one,) = runs(["label"])
+    names = ["row", "rows", "a-b", "a_b", "v1.2"]
+    with TestClient(create_app([replace(one, name=name) for name in names])) as client:
+        assert client.get("/openapi.json").status_code == 200
+        for name in names:
+            assert client.post("/v1/predict", json={"run": name, "row": {"text": "good"}}).json()["run"] == name
+            error = refused(client.post("/v1/predict", json={"run": name, "row": {"text": True}}), 422)
+            assert (error["row"], error["field"]) == (0, "text")
+            error = refused(client.post("/v1/predict", json={"run": name, "rows": [{"text": "a"}, {}]}), 422)
+            assert (error["row"], error["field"]) == (1, "text")
 
 
 async def ask(limited: RequestLimits, receive: Any, length: int = 10) -> int:

@@ -127,7 +127,7 @@ def create_app(runs: Sequence[ServedRun], settings: Settings | None = None) -> F
         redirect_slashes=False,
     )
     app.state.service = service
-    install(app)
+    install(app, several=len(runs) > 1)
     _add_model_routes(app, service)
     _add_status_routes(app, service)
     _add_page(app)

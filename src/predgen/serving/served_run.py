@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,7 @@ class ServedRun:
         name = str(self.first.record.base["name"])
         return Path(name).name if Path(name).expanduser().exists() or Path(name).is_absolute() else name
 
-    @property
+    @cached_property
     def columns(self) -> tuple[str, ...]:
         """What it reads of a row."""
         return tuple(dict.fromkeys([*template_fields(self.run.template), *self.run.option_columns]))

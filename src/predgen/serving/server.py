@@ -31,7 +31,7 @@ from predgen.training.run_folder import read_checked
 Say = Callable[[str], None]
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 CONNECTIONS = 2048  # that wait to be accepted
-_NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,63}")
+_NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,63}", re.ASCII)
 
 
 def serve(
@@ -89,7 +89,7 @@ def names_of(runs: Sequence[str]) -> dict[str, str]:
         if not _NAME.fullmatch(name):
             raise ConfigError(
                 f"The run {run} would be called {name!r}.",
-                "Names are letters, digits, and _ . - within.",
+                "Names are of letters a to z, digits, and _ . - within.",
                 "Give it one: NAME=FOLDER.",
             )
         if name in named:

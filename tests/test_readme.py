@@ -1,10 +1,11 @@
-"""The README's commands and Python run, on small rows and a tiny model; those of the other pages are at least parsed."""
+"""The README's commands and Python run, on small rows and a tiny model; other pages' commands are at least parsed."""
 
 from __future__ import annotations
 
 import json
 import re
 import shlex
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,8 +30,8 @@ INLINE = re.compile(r"`(predgen\s[^`]+)`")
 NOT_RUN = {
     "make demo": "fetches a model and data, and takes ten minutes",
     "make test": "runs this very test",
-    "predgen fit --config recipes/vader_tweets.yaml --method predgen --seed 0": "needs 1,500 rows; test_recipes.py reads it",
-    "predgen information RUN RUN DATA": "needs hundreds of rows and minutes; tests/information runs it",
+    "predgen fit --config recipes/vader_tweets.yaml --method predgen --seed 0": "1,500 rows; test_recipes.py reads it",
+    "predgen information RUN RUN DATA": "minutes, and hundreds of rows; tests/information runs it",
     "predgen tune reviews.csv --target stars --trials 30": "thirty fits; tests/tuning runs a few",
     "predgen reproduce table2 --scale cpu": "days; tests/reproduce runs the scale smoke",
 }
@@ -174,7 +175,9 @@ def test_command_in_running_text(line: str, at_desk: Path) -> None:
 
 def test_what_is_listed_is_in_the_readme() -> None:
     """So that neither list outlives the sentence it was made for."""
-    shell = [shlex.join(words) for block in blocks(README) if block.language == "bash" for words in commands(block.text)]
+    shell = [
+        shlex.join(words) for block in blocks(README) if block.language == "bash" for words in commands(block.text)
+    ]
     there = {*shell, *inline_commands(README)}
     assert set(NOT_RUN) <= there and set(MEANT) <= there
 
@@ -195,7 +198,7 @@ def test_a_page_shows_commands_and_settings_that_there_are(page: Path) -> None:
     known = setting_names(RunConfig().to_dict())
     for words in of_predgen(page):
         parse(words)
-        for option, value in zip(words, words[1:], strict=False):
+        for option, value in pairwise(words):
             if option == "--set":
                 name = value.partition("=")[0]
                 if not name.startswith("fields."):

@@ -132,6 +132,12 @@ class BaseRun(ABC):
     ) -> Sequence[Prediction]:
         """Rendered rows → predictions; `rows` are their input positions, and `options` are checked."""
 
+    @abstractmethod
+    def decide_answers(
+        self, scores: Sequence[Scores], rows: Sequence[int], options: PredictOptions
+    ) -> Sequence[Prediction]:
+        """What `score_answers` gives → predictions; `rows` are their input positions, and `options` are checked."""
+
     def body(self, row: Row) -> str:
         """A row as the prompt's body.
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from predgen.answers.fields import FieldTables, build_fields
 from predgen.answers.option_table import OptionTable
 from predgen.answers.spaces import LabelSet, Space, space_from_json
-from predgen.config import config_from_dict
+from predgen.config import Precision, QloraConfig, config_from_dict
 from predgen.data.prompts import PromptEncoder, frame_of
 from predgen.decoding.calibrate import Calibration
 from predgen.decoding.conformal import Conformal, conformal_from_json
@@ -31,6 +31,24 @@ if TYPE_CHECKING:
     from torch import nn
     from transformers import PreTrainedTokenizerBase
 
+    from predgen.model.bases import Base
+
+
+class BaseSource(Protocol):
+    """Where base models come from; see `load_base`."""
+
+    def __call__(
+        self,
+        name: str,
+        revision: str | None = None,
+        trust_remote_code: bool = False,
+        *,
+        precision: Precision = "fp32",
+        four_bit: QloraConfig | None = None,
+    ) -> Base:
+        """Loads a base that an adapter may be put into."""
+        ...
+
 
 @dataclass(frozen=True)
 class _Parts:
@@ -49,6 +67,7 @@ def load(
     trust_remote_code: bool = False,
     batch_tokens: int = BATCH_TOKENS,
     revision: str | None = None,
+    bases: BaseSource | None = None,
 ) -> Run | RecordRun:
     """Loads a run folder.
 
@@ -58,6 +77,7 @@ def load(
         trust_remote_code: Whether code that comes with the base model may run.
         batch_tokens: Most tokens a pass.
         revision: Of a hub id: a branch, tag or commit.
+        bases: Where base models come from; None: each is read from its files.
 
     Raises:
         RunFolderError: If it is no run, is damaged, or was trained on another base than the one found now.
@@ -67,10 +87,10 @@ def load(
     folder = located(path, revision)
     shared = read_shared(folder)
     if shared is None:
-        return load_single(folder, batch_size, trust_remote_code, batch_tokens)
+        return load_single(folder, batch_size, trust_remote_code, batch_tokens, bases)
     records = [shared.of_field(field) for field in shared.fields]
     names = [field.name for field in shared.fields]
-    parts = _put_together(folder, records, names, trust_remote_code)
+    parts = _put_together(folder, records, names, trust_remote_code, bases)
     assert isinstance(parts.method, RecordMethod)
     runs = {
         name: Run(
@@ -89,7 +109,11 @@ def load(
 
 
 def load_single(
-    path: str | Path, batch_size: int = 32, trust_remote_code: bool = False, batch_tokens: int = BATCH_TOKENS
+    path: str | Path,
+    batch_size: int = 32,
+    trust_remote_code: bool = False,
+    batch_tokens: int = BATCH_TOKENS,
+    bases: BaseSource | None = None,
 ) -> Run:
     """`load`, of a run that gives one answer.
 
@@ -99,7 +123,7 @@ def load_single(
     """
     folder = located(path)
     record = read_record(folder)
-    parts = _put_together(folder, [record], None, trust_remote_code)
+    parts = _put_together(folder, [record], None, trust_remote_code, bases)
     return Run(
         record,
         parts.method,
@@ -113,7 +137,13 @@ def load_single(
     )
 
 
-def _put_together(folder: Path, records: list[RunRecord], names: list[str] | None, trust_remote_code: bool) -> _Parts:
+def _put_together(
+    folder: Path,
+    records: list[RunRecord],
+    names: list[str] | None,
+    trust_remote_code: bool,
+    bases: BaseSource | None,
+) -> _Parts:
     import torch
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -133,7 +163,7 @@ def _put_together(folder: Path, records: list[RunRecord], names: list[str] | Non
             base = load_base(str(folder), None, trust_remote_code)
         else:
             peft.check(config.peft)
-            base = load_base(
+            base = (bases or load_base)(
                 config.model.name,
                 config.model.revision,
                 trust_remote_code,

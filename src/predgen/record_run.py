@@ -158,7 +158,12 @@ class RecordRun(BaseRun):
         self, bodies: Sequence[str], rows: Sequence[int], options: PredictOptions, progress: Progress
     ) -> Sequence[Prediction]:
         """Rendered rows → predictions; `rows` are their input positions, and `options` are checked."""
-        scores = self.score_answers(bodies, progress)
+        return self.decide_answers(self.score_answers(bodies, progress), rows, options)
+
+    def decide_answers(
+        self, scores: Sequence[Scores], rows: Sequence[int], options: PredictOptions
+    ) -> Sequence[Prediction]:
+        """As `BaseRun.decide_answers`."""
         if self.record.kind == "multilabel":
             return self._labels_of(scores, rows, options)
         asked = self._by_field(options)

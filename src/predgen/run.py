@@ -204,6 +204,12 @@ class Run(BaseRun):
         encoded = self.encoder.rows(bodies)
         return score_rows(self.method, encoded, self.batch_size, progress, self.batch_tokens, self.processes)
 
+    def decide_answers(
+        self, scores: Sequence[Scores], rows: Sequence[int], options: PredictOptions
+    ) -> Sequence[Prediction]:
+        """As `decide`."""
+        return self.decide(scores[0], rows, options)
+
     def decide(self, scores: Scores, rows: Sequence[int], options: PredictOptions) -> Sequence[Prediction]:
         """Scores → typed predictions; `rows` are their input positions, and `options` are checked."""
         decision = options.decision or (self.record.decision if options.samples is None else "mode")

@@ -33,6 +33,7 @@ async function ask(method, path, body, signal) {
   const headers = { Accept: "application/json" };
   if (body !== undefined) headers["Content-Type"] = "application/json";
   if (key) headers.Authorization = `Bearer ${key}`;
+  if (!/^[\x21-\x7e]*$/.test(key)) throw new Refused(401, { code: "unauthorized", message: "A key has no blanks and no letters beyond ASCII; this one has." });
   let reply;
   try {
     reply = await fetch(path, { method, headers, signal, cache: "no-store", body: body === undefined ? undefined : JSON.stringify(body) });

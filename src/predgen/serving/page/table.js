@@ -141,6 +141,8 @@ export class TablePart {
     this.stop = null;
     this.busy(false);
     this.begin.disabled = false;
+    this.begin.classList.add("quiet"); // the download is what comes next
+    this.begin.textContent = "Predict all anew";
     this.selects.forEach((select) => (select.disabled = false));
     this.stopButton.hidden = true;
     this.sending.waiting = null;

@@ -18,6 +18,7 @@ from rich.table import Table
 from predgen.cli_information import explain, information
 from predgen.cli_report import report
 from predgen.cli_reproduce import reproduce
+from predgen.cli_serve import serve
 from predgen.cli_tune import tune
 from predgen.errors import ConfigError, DataError, Interrupted, PredgenError, nearest
 from predgen.terminal import hush_known_warnings, open_console, rank, writable
@@ -479,7 +480,7 @@ def show_tasks(
 
 
 # Behind those above, in the order in which `predgen --help` lists them.
-for command in (report, explain, information, tune, reproduce):
+for command in (report, serve, explain, information, tune, reproduce):
     app.command()(command)
 
 

@@ -20,12 +20,13 @@ import predgen
 from predgen.errors import ConfigError, DataError
 from predgen.serving import metrics as counted
 from predgen.serving.batcher import Batcher
+from predgen.serving.catalogue import Catalogue, catalogue_of
 from predgen.serving.explanation import explanation
 from predgen.serving.failures import Refused, failed, install
 from predgen.serving.headers import SecurityHeaders
 from predgen.serving.keys import KeyCheck
 from predgen.serving.limits import RequestLimits
-from predgen.serving.schemas import Catalogue, Failed, Health, card_of, schemas_of, union_of
+from predgen.serving.schemas import Failed, Health, schemas_of, union_of
 from predgen.serving.served_run import ServedRun
 from predgen.serving.settings import Settings
 from predgen.serving.watching import Watching
@@ -59,14 +60,7 @@ class Service:
         self.metrics = counted.Metrics(runs)
         self.batcher = Batcher(settings, self.metrics)
         self.schemas = {run.name: schemas_of(run, settings.limits, alone=len(runs) == 1) for run in runs}
-        # What is said of a run does not change while it is served.
-        self.catalogue = {
-            "runs": [card_of(run) for run in runs],
-            "limits": {
-                name: getattr(settings.limits, name) for name in ("rows", "characters", "body_bytes")
-            },
-            "key_required": bool(settings.keys),
-        }  # fmt: skip
+        self.catalogue = catalogue_of(runs, settings)  # it does not change while they are served
 
     async def predict(self, request: Request, asked: Any) -> JSONResponse:
         """Replies to ``/v1/predict``."""
@@ -181,8 +175,7 @@ def _add_model_routes(app: FastAPI, service: Service) -> None:
 def _typed(endpoint: Callable[..., Any], models: Sequence[type[BaseModel]]) -> Callable[..., Any]:
     """The endpoint with the types that are only known now."""
     body = Body(discriminator="run") if len(models) > 1 else Body()
-    asked = Annotated[union_of(models), body]
-    kinds = {"request": Request, "asked": asked}
+    kinds: dict[str, Any] = {"request": Request, "asked": Annotated[union_of(models), body]}
     endpoint.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
         [
             inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=kind)
@@ -194,7 +187,9 @@ def _typed(endpoint: Callable[..., Any], models: Sequence[type[BaseModel]]) -> C
 
 
 def _responses(models: Sequence[type[BaseModel]]) -> dict[int | str, dict[str, Any]]:
-    failures = {status: {"model": Failed, "description": text} for status, text in _FAILURES.items()}
+    failures: dict[int | str, dict[str, Any]] = {
+        status: {"model": Failed, "description": text} for status, text in _FAILURES.items()
+    }
     return {200: {"model": union_of(models), "description": "The answers."}, **failures}
 
 

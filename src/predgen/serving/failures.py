@@ -89,6 +89,10 @@ def _invalid(problem: RequestValidationError) -> JSONResponse:
     first = errors[0]
     if first["type"] == "json_invalid":
         return failed(400, "The request's body is not JSON.")
+    if first["type"].startswith("union_tag"):  # which run is meant
+        known = first["ctx"].get("expected_tags")
+        message = "The request names no run." if known is None else f"There is no such run. Known: {known}."
+        return failed(422, message + " (GET /v1/runs lists them.)", None, "run")
     row, field = place_of(first["loc"])
     where = "" if row is None else f"Row {row}: " if field is None else f"Row {row}, column {field!r}: "
     more = f" ({len(errors)} such problems in all)" if len(errors) > 1 else ""

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, WithJsonSchema, create_model
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, create_model
 from pydantic import model_validator as validates
 from pydantic_core import PydanticCustomError
 
 from predgen.answers.spaces import LabelSet
+from predgen.serving.row_schema import row_model
 from predgen.serving.served_run import ServedRun
 from predgen.serving.settings import Limits
 
 MOST_NAMED = 100  # labels up to which a schema lists them
-MOST_ITEMS = 100  # of a list in one column
-LARGEST = 1e15  # beyond it neighbouring numbers cannot be told apart
 
 
 class Failure(BaseModel):
@@ -59,47 +57,6 @@ class Score(BaseModel):
     unit: str
     signed: bool = Field(description="Whether a piece can speak against the answer.")
     scale: float = Field(description="The size that deserves full colour.")
-
-
-class Range(BaseModel):
-    """The numbers that a run can answer."""
-
-    low: float
-    high: float
-    step: float | None = Field(description="Between neighbours; null where they are not evenly spaced.")
-    decimals: int | None
-
-
-class RunCard(BaseModel):
-    """What a run reads and answers."""
-
-    name: str
-    version: str
-    model: str
-    method: str
-    task: Literal["labels", "ordered", "numbers", "record", "multilabel"]
-    columns: list[str]
-    labels: list[str] | None
-    range: Range | None
-    targets: list[str]
-    examples: list[dict[str, Any]]
-    explain: bool
-
-
-class LimitsCard(BaseModel):
-    """The most that a request may hold."""
-
-    rows: int
-    characters: int
-    body_bytes: int
-
-
-class Catalogue(BaseModel):
-    """What the service offers."""
-
-    runs: list[RunCard]
-    limits: LimitsCard
-    key_required: bool
 
 
 class Health(BaseModel):
@@ -144,7 +101,7 @@ def schemas_of(served: ServedRun, limits: Limits, alone: bool) -> RunSchemas:
         alone: Whether it is the only run, so that requests need not name it.
     """
     title = "".join(part.capitalize() for part in served.name.replace("-", "_").split("_")) or "Run"
-    row = _row_model(served, limits, title)
+    row = row_model(served, limits, title)
     named: Any = (Literal[served.name], served.name if alone else ...)
     example = dict(served.example)
     first = {} if alone else {"run": served.name}
@@ -187,36 +144,6 @@ def union_of(models: Sequence[type[BaseModel]]) -> Any:
     return joined
 
 
-def card_of(served: ServedRun) -> dict[str, Any]:
-    """What ``/v1/runs`` says of a run."""
-    run, first = served.run, served.first
-    alone = first is run
-    space = first.space
-    labels, numbers = None, None
-    if not alone:
-        task = str(run.record.kind)  # type: ignore[attr-defined]
-        labels = list(run.parts) if task == "multilabel" else None
-    elif isinstance(space, LabelSet):
-        task, labels = ("ordered" if space.ordered else "labels"), list(space.labels)
-    else:
-        task = "numbers"
-        step, decimals = getattr(space, "step", None), getattr(space, "decimals", None)
-        numbers = {"low": space.low, "high": space.high, "step": step, "decimals": decimals}
-    return {
-        "name": served.name,
-        "version": served.version,
-        "model": served.model,
-        "method": run.method_name,
-        "task": task,
-        "columns": list(served.columns),
-        "labels": labels,
-        "range": numbers,
-        "targets": list(run.parts),
-        "examples": [dict(served.example)],
-        "explain": served.explains,
-    }
-
-
 def _closed(example: Mapping[str, Any], one_of: list[dict[str, Any]] | None) -> dict[str, Any]:
     """Settings of a model that refuses what it does not know: a misspelt name must not pass silently."""
     extra: dict[str, Any] = {"examples": [example]}
@@ -229,67 +156,6 @@ def _finish(schema: dict[str, Any], extra: Mapping[str, Any]) -> None:
     schema.update(extra)
     for name in ("rows", "row"):
         schema["properties"].get(name, {}).pop("default", None)  # left out, not null
-
-
-def _row_model(served: ServedRun, limits: Limits, title: str) -> type[BaseModel]:
-    value = _value_type(limits.characters)
-    # Columns may be called what no attribute can be.
-    fields: dict[str, Any] = {
-        f"column_{place}": (value, Field(alias=name, title=name)) for place, name in enumerate(served.columns)
-    }
-    return create_model(
-        f"{title}Row",
-        __config__=ConfigDict(json_schema_extra={"examples": [dict(served.example)]}),
-        __doc__="A row; columns that the run does not read are passed over.",
-        **fields,
-    )
-
-
-def _value_type(characters: int) -> Any:
-    """A text; or what `predgen predict` would read as one: a number, null, or a list of texts."""
-
-    def check(value: Any) -> Any:
-        texts = value if isinstance(value, list) else [value]
-        if len(texts) > MOST_ITEMS:
-            raise PydanticCustomError(
-                "too_many_items", "A list of {count} texts was found, and {most} are read.",
-                {"count": len(texts), "most": MOST_ITEMS},
-            )  # fmt: skip
-        for text in texts:
-            _check_text(text, characters, isinstance(value, list))
-        return value
-
-    text = {"type": "string", "maxLength": characters}
-    shapes = [text, {"type": "number", "minimum": -LARGEST, "maximum": LARGEST}, {"type": "null"}]
-    schema = {"anyOf": [*shapes, {"type": "array", "items": text, "maxItems": MOST_ITEMS}]}
-    return Annotated[Any, BeforeValidator(check), WithJsonSchema(schema)]
-
-
-def _check_text(text: Any, characters: int, listed: bool) -> None:
-    if isinstance(text, str):
-        if len(text) > characters:
-            raise PydanticCustomError(
-                "text_too_long", "A text of {count} characters was found, and up to {most} are read.",
-                {"count": len(text), "most": characters},
-            )  # fmt: skip
-        try:
-            text.encode()
-        except UnicodeEncodeError:
-            raise PydanticCustomError(
-                "broken_text", "Half of a surrogate pair was found, which is no character."
-            ) from None
-        return
-    number = isinstance(text, int | float) and not isinstance(text, bool)
-    if number and not listed and math.isfinite(text) and abs(text) <= LARGEST:
-        return
-    if number and not listed:
-        raise PydanticCustomError("number_too_large", "A number beyond {most} was found.", {"most": f"±{LARGEST:g}"})
-    if text is None and not listed:
-        return
-    raise PydanticCustomError(
-        "not_a_text", "A value of the type {found} was found. Expected a text, a number, null or a list of texts.",
-        {"found": type(text).__name__},
-    )  # fmt: skip
 
 
 def _prediction_model(served: ServedRun, title: str) -> type[BaseModel]:

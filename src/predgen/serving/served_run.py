@@ -132,7 +132,7 @@ def served(name: str, run: BaseRun, example: Mapping[str, Any] | None = None) ->
 
 
 def _example(run: BaseRun) -> dict[str, Any]:
-    row: dict[str, Any] = {name: "A film to remember." for name in template_fields(run.template)}
+    row: dict[str, Any] = dict.fromkeys(template_fields(run.template), "A film to remember.")
     options = run.option_columns
     if len(options) == 1:
         return {**row, options[0]: ["the first", "the second"]}

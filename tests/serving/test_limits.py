@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from predgen.serving.settings import Limits, Settings
+
+SMALL = Settings(limits=Limits(rows=3, characters=50, body_bytes=1000), max_batch=8)
+Client = Callable[..., TestClient]
+
+
+def refused(reply: Any, status: int) -> dict[str, Any]:
+    assert reply.status_code == status, reply.text
+    body = reply.json()
+    assert set(body) == {"error"} and {"code", "message"} <= set(body["error"])
+    error: dict[str, Any] = body["error"]
+    return error
+
+
+@pytest.fixture
+def small(client: Client) -> TestClient:
+    return client("label", settings=SMALL)
+
+
+def test_too_many_rows_and_too_long_a_text_are_named(small: TestClient) -> None:
+    error = refused(small.post("/v1/predict", json={"rows": [{"text": "good"}] * 4}), 422)
+    assert error["field"] == "rows" and "row" not in error
+    error = refused(small.post("/v1/predict", json={"rows": [{"text": "good"}, {"text": "x" * 51}]}), 422)
+    assert (error["row"], error["field"]) == (1, "text") and "51 characters" in error["message"]
+    assert small.post("/v1/predict", json={"rows": [{"text": "x" * 50}] * 3}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("rows", "row", "field"),
+    [
+        ([{"text": "good"}, {}], 1, "text"),
+        ([{"text": "good"}, {"text": {"a": 1}}], 1, "text"),
+        ([{"text": True}], 0, "text"),
+        ([{"text": ["a", 1]}], 0, "text"),
+        ([{"text": "good"}, {"text": "good"}, {"text": " \n "}], 2, "text"),
+        ([{"text": None}], 0, "text"),
+        ([{"text": 1e300}], 0, "text"),
+        ([{"text": "good"}, "good"], 1, None),
+    ],
+)
+def test_a_row_that_cannot_be_read_is_named(small: TestClient, rows: list[Any], row: int, field: str | None) -> None:
+    error = refused(small.post("/v1/predict", json={"rows": rows}), 422)
+    assert error["row"] == row and error.get("field") == field and f"ow {row}" in error["message"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"rows": []},
+        {"rows": None},
+        {"row": None},
+        {"rows": [{"text": "a"}], "row": {"text": "a"}},
+        {"rows": [{"text": "a"}], "distributoin": True},
+        {"rows": [{"text": "a"}], "distribution": "yes"},
+        {"rows": [{"text": "a"}], "run": "other"},
+        [],
+        "text",
+        3,
+    ],
+)
+def test_requests_of_another_shape_are_refused(small: TestClient, body: Any) -> None:
+    refused(small.post("/v1/predict", json=body), 422)
+
+
+def test_numbers_and_lists_are_read_as_predict_reads_them(small: TestClient, runs: Callable[..., Any]) -> None:
+    (served,) = runs(["label"])
+    rows = [{"text": 12}, {"text": 1.5}, {"text": ["one", "two"]}, {"text": "good", "more": {"deep": []}}]
+    for row, expected in zip(rows, served.run.predict(rows), strict=True):
+        reply = small.post("/v1/predict", json={"row": row})
+        assert reply.status_code == 200, reply.text
+        assert reply.json()["predictions"][0]["probabilities"] == pytest.approx(expected.probabilities, abs=1e-4)
+
+
+def test_a_large_body_is_refused_whether_its_length_is_stated_or_not(small: TestClient) -> None:
+    text = '{"rows": [{"text": "' + "x" * 1000 + '"}]}'
+    headers = {"content-type": "application/json"}
+    refused(small.post("/v1/predict", content=text, headers=headers), 413)
+
+    def parts() -> Iterator[bytes]:
+        for start in range(0, len(text), 100):
+            yield text[start : start + 100].encode()
+
+    refused(small.post("/v1/predict", content=parts(), headers=headers), 413)
+    refused(small.post("/v1/predict", content=b"{}", headers={**headers, "content-length": "9" * 5000}), 413)
+    refused(small.post("/v1/predict", content=b"{}", headers={**headers, "content-length": "-1"}), 400)
+
+
+@pytest.mark.parametrize("kind", ["text/plain", "", "application/x-www-form-urlencoded", "application/jsonx"])
+def test_only_json_is_read(small: TestClient, kind: str) -> None:
+    refused(small.post("/v1/predict", content=b'{"row": {"text": "a"}}', headers={"content-type": kind}), 415)
+
+
+def test_a_service_without_a_key_answers_under_its_own_names_alone(client: Client) -> None:
+    settings = Settings(hosts=("127.0.0.1", "::1", "localhost"))
+    own = client("label", settings=settings, base_url="http://127.0.0.1:8000")
+    assert own.get("/v1/runs").status_code == 200
+    for host in ("localhost:8000", "LOCALHOST", "[::1]:8000"):
+        assert own.get("/v1/runs", headers={"host": host}).status_code == 200, host
+    for host in ("elsewhere.example", "127.0.0.1.elsewhere.example:80", ""):
+        refused(own.get("/v1/runs", headers={"host": host}), 421)
+
+
+def test_several_runs_are_told_apart_by_name(client: Client) -> None:
+    both = client("label", "tags")
+    for name in ("label", "tags"):
+        reply = both.post("/v1/predict", json={"run": name, "row": {"text": "good"}})
+        assert reply.json()["run"] == name
+    for body in ({"row": {"text": "good"}}, {"run": "other", "row": {"text": "good"}}, {"run": 3}):
+        error = refused(both.post("/v1/predict", json=body), 422)
+        assert error["field"] == "run" or body.get("run") == 3
+    error = refused(both.post("/v1/predict", json={"run": "tags", "rows": [{"text": "a"}, {"text": 1e99}]}), 422)
+    assert (error["row"], error["field"]) == (1, "text")

@@ -82,8 +82,13 @@ def questions(run: str, rows: Sequence[Mapping[str, str]], answers: Sequence[Any
     made = []
     for row, answer in zip(rows, answers, strict=True):
         body = json.dumps({"run": run, "rows": [row]}).encode()
-        head = f"POST /v1/predict HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-        made.append(Question(head.encode() + body, answer))
+        head = [
+            "POST /v1/predict HTTP/1.1",
+            f"Host: {host}",
+            "Content-Type: application/json",
+            f"Content-Length: {len(body)}",
+        ]
+        made.append(Question("\r\n".join([*head, "", ""]).encode() + body, answer))
     return made
 
 

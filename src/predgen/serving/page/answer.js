@@ -26,11 +26,11 @@ export function inWords(prediction, run) {
       return prediction.error;
     case "record":
       return Object.keys(prediction.fields)
-        .map((name) => `${name}: ${inWords(fieldPrediction(prediction, name), {})}`)
+        .map((name) => `${name}: ${inWords(fieldPrediction(prediction, name), run.fields[name])}`)
         .join("; ");
     case "number": {
-      const [low, high] = prediction.interval.map((value) => number(value, run.range?.decimals));
-      return `${number(prediction.prediction, run.range?.decimals)}, between ${low} and ${high}`;
+      const [low, high] = prediction.interval.map((value) => number(value, run.range.decimals));
+      return `${number(prediction.prediction, run.range.decimals)}, between ${low} and ${high}`;
     }
     case "labels":
       return prediction.prediction.join(", ") || "none of the labels";
@@ -50,7 +50,7 @@ export function answerNodes(prediction, run) {
     case "record":
       return Object.keys(prediction.fields).map((name) =>
         make("section", { class: "field" }, make("h3", {}, told(name)),
-          answerNodes(fieldPrediction(prediction, name), {})),
+          answerNodes(fieldPrediction(prediction, name), run.fields[name])),
       );
     case "number":
       return numberNodes(prediction, run);
@@ -65,8 +65,9 @@ function labelNodes(prediction, run) {
   const share = several ? undefined : prediction.probabilities[prediction.prediction];
   const title = several ? chosen.join(", ") || "None of the labels" : (prediction.prediction ?? "No answer");
   const headline = make("p", { class: "headline" }, told(title), share === undefined ? null : make("span", { class: "share" }, percent(share)));
-  const entries = Object.entries(prediction.probabilities);
-  if (run.task !== "ordered") entries.sort((one, other) => other[1] - one[1]);
+  const shares = prediction.probabilities;
+  // An object's keys do not keep their order where they are digits; the run's labels do.
+  const entries = run.task === "ordered" ? run.labels.map((name) => [name, shares[name]]) : Object.entries(shares).sort((one, other) => other[1] - one[1]);
   const held = new Set(several ? [] : prediction.set);
   const marked = entries.map(([name, value]) => ({ name, value, chosen: chosen.includes(name), held: held.has(name) }));
   const first = run.task === "ordered" && marked.length <= 2 * SHOWN ? marked : marked.slice(0, SHOWN);
@@ -102,16 +103,16 @@ export function bars(entries, label) {
 }
 
 function numberNodes(prediction, run) {
-  const decimals = run.range?.decimals;
+  const decimals = run.range.decimals;
   const [low, high] = prediction.interval;
   const shown = (value) => number(value, decimals);
   const [chart, table] = prediction.distribution
-    ? distributionChart(prediction.distribution, prediction, run.range ?? null)
-    : rangeChart(prediction, run.range ?? null);
+    ? distributionChart(prediction.distribution, prediction, run.range)
+    : rangeChart(prediction, run.range);
   const pairs = [[`${100 * LEVEL}% interval`, `${shown(low)} to ${shown(high)}`]];
   // Mean and median repeat the prediction where a run has no distribution.
   if (prediction.distribution || prediction.mean !== prediction.prediction || prediction.median !== prediction.prediction) {
-    pairs.push(["mean", number(prediction.mean, decimals === undefined || decimals === null ? undefined : decimals + 1)], ["median", shown(prediction.median)]);
+    pairs.push(["mean", number(prediction.mean, decimals === null ? null : decimals + 1)], ["median", shown(prediction.median)]);
   }
   return [
     make("p", { class: "headline" }, shown(prediction.prediction), make("span", { class: "share" }, `${shown(low)} to ${shown(high)}`)),

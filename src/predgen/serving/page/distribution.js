@@ -13,10 +13,10 @@ const MOST_BARS = 90;
  *
  * @param {{support: number[], probabilities: number[]}} distribution Ascending support.
  * @param {{prediction: number, interval: [number, number]}} prediction What is marked.
- * @param {{low: number, high: number, step: number | null, decimals: number | null} | null} range Of the run's numbers.
+ * @param {{low: number, high: number, step: number | null, decimals: number | null}} range Of the run's numbers.
  */
 export function distributionChart(distribution, prediction, range) {
-  const decimals = range?.decimals;
+  const decimals = range.decimals;
   const points = distribution.support.map((value, place) => ({ value, share: distribution.probabilities[place] }));
   const [from, to] = seen(points, prediction, range);
   const inside = points.filter((point) => point.value >= from && point.value <= to);
@@ -30,10 +30,10 @@ export function distributionChart(distribution, prediction, range) {
 
 /** The prediction and its interval alone, where a run has no distribution; within the run's range, if there is one; no table. */
 export function rangeChart(prediction, range) {
-  const decimals = range?.decimals;
+  const decimals = range.decimals;
   const [low, high] = prediction.interval;
   const room = Math.max(high - low, Math.abs(prediction.prediction) * 0.01, 1e-9);
-  const ends = range && Number.isFinite(range.low) && Number.isFinite(range.high) && range.high - range.low < 20 * room
+  const ends = Number.isFinite(range.low) && Number.isFinite(range.high) && range.high - range.low < 20 * room
     ? [range.low, range.high]
     : [Math.min(low, prediction.prediction) - 0.5 * room, Math.max(high, prediction.prediction) + 0.5 * room];
   const label = `${number(prediction.prediction, decimals)} within ${number(low, decimals)} to ${number(high, decimals)}.`;
@@ -42,7 +42,7 @@ export function rangeChart(prediction, range) {
 
 /** The stretch that is shown: all of a short range, of a long one what holds nearly all of the probability. */
 function seen(points, prediction, range) {
-  if (range?.step && (range.high - range.low) / range.step < MOST_BARS) return [range.low, range.high];
+  if (range.step && (range.high - range.low) / range.step < MOST_BARS) return [range.low, range.high];
   const ends = [points[0].value, points.at(-1).value];
   let [left, right, mass] = [0, points.length - 1, 0];
   while (left < right && mass + points[left].share < 0.001) mass += points[left++].share;

@@ -53,8 +53,8 @@ export function percent(share) {
 /** A number of the run's, with its decimals where it has such. */
 export function number(value, decimals) {
   if (typeof value !== "number" || !Number.isFinite(value)) return String(value);
-  const text = decimals === undefined || decimals === null ? String(Number(value.toPrecision(4))) : value.toFixed(decimals);
-  return text.replace("-", "−");
+  const text = decimals === null || decimals === undefined ? String(Number(value.toPrecision(4))) : value.toFixed(decimals);
+  return /^-0(\.0*)?$/.test(text) ? text.slice(1) : text.replace("-", "−"); // there is no negative nothing
 }
 
 /** Seconds, as short as they deserve. */

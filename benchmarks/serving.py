@@ -156,7 +156,7 @@ def measure_rounds(
             alone[-1].append(time.perf_counter() - started)
 
     # Enough for each client to ask several times: the first passes hold few rows, and the last.
-    counts = {clients: max(len(rows), min(8 * clients, 256)) for clients in CLIENTS}
+    counts = {clients: max(len(rows), min(8 * clients, 128)) for clients in CLIENTS}
 
     def ask(clients: int) -> Callable[[], None]:
         def go() -> None:

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import re
-import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
-import uvicorn
 
 from predgen.serving.app import create_app
 from predgen.serving.settings import Limits, Settings
@@ -76,32 +73,10 @@ class Visit:
         return text[1:]
 
 
-@contextmanager
-def _listening(app: Any) -> Iterator[str]:
-    """Serves an application on a free port of this machine."""
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    deadline = time.monotonic() + 20
-    while not server.started:
-        assert thread.is_alive() and time.monotonic() < deadline
-        time.sleep(0.01)
-    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    server.should_exit = True
-    thread.join(timeout=20)
-    assert not thread.is_alive()
-
-
-@pytest.fixture
-def listening() -> Callable[[Any], Any]:
-    """Serves an application on a free port of this machine, within a `with`."""
-    return _listening
-
-
 @pytest.fixture(scope="session")
-def origin(runs: Callable[[Sequence[str]], Any]) -> Iterator[str]:
+def origin(runs: Callable[[Sequence[str]], Any], listening: Callable[[Any], Any]) -> Iterator[str]:
     """A service of a run of each kind."""
-    with _listening(create_app(runs(KINDS), Settings(Limits(rows=16, characters=300), max_batch=8))) as address:
+    with listening(create_app(runs(KINDS), Settings(Limits(rows=16, characters=300), max_batch=8))) as address:
         yield address
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -117,6 +118,28 @@ def test_a_busy_service_is_waited_for_and_a_stop_keeps_what_came(visit: Visits, 
     rows = list(csv.reader(io.StringIO(seen.downloaded())))
     assert len(rows) == 31 and not any(row[-1] for row in rows[1:])
     assert not page.get_by_label("Run").is_disabled()
+
+
+def test_what_was_predicted_is_summed_up(visit: Visits, origin: str, tmp_path: Path) -> None:
+    seen = visit(origin, "rating")
+    path = tmp_path / "rows.csv"
+    path.write_text(
+        table([["review of", "text"], *([f"film {n % 5}", f"good {n}"] for n in range(20))]), encoding="utf-8"
+    )
+    seen.send(path)
+    header, *answers = csv.reader(io.StringIO(seen.downloaded()))
+    values = sorted(float(row[header.index("prediction")]) for row in answers)
+    low, middle, high = (f"{values[place]:.1f}".replace("-", "−") for place in (1, 10, 19))
+    said = seen.page.locator("#job .narrow + .hint").inner_text()
+    assert said == f"How the predictions are spread: median {middle}, nine of ten between {low} and {high}."
+    assert seen.page.locator("#job .narrow svg rect").count() == len(set(values))
+    seen.page.get_by_label("Run").select_option("label")
+    path.write_text(table([["text"], *([f"good {n}"] for n in range(20))]), encoding="utf-8")
+    seen.send(path)
+    bars = seen.page.get_by_role("list", name="How often each label was predicted").locator("li").all_inner_texts()
+    counted = [int(re.search(r"(\d+) \(", bar).group(1)) for bar in bars]  # type: ignore[union-attr]
+    assert sum(counted) == 20 and counted == sorted(counted, reverse=True)
+    seen.check()
 
 
 def test_a_file_can_be_dropped(visit: Visits, origin: str) -> None:

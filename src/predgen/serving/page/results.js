@@ -57,6 +57,24 @@ export function resultTable(table, results) {
   return [[...table.columns, ...titles], ...rows];
 }
 
+/**
+ * How the predicted numbers are spread: each with its share of the rows, their median, and what nine of ten lie between;
+ * null where answers are no single numbers.
+ */
+export function numberSpread(results) {
+  const answered = results.filter((result) => result !== null && result.error === undefined);
+  if (!answered.length || answered.some((result) => kindOf(result) !== "number")) return null;
+  const values = answered.map((result) => result.prediction).sort((one, other) => one - other);
+  const at = (share) => values[Math.min(values.length - 1, Math.floor(share * values.length))];
+  const counts = new Map();
+  for (const value of values) counts.set(value, (counts.get(value) ?? 0) + 1);
+  const support = [...counts.keys()];
+  return {
+    distribution: { support, probabilities: support.map((value) => counts.get(value) / values.length) },
+    marks: { prediction: at(0.5), interval: [at(0.05), at(0.95)] },
+  };
+}
+
 /** How often each label was predicted, most first; null where answers are no single labels. */
 export function labelCounts(results) {
   const counts = new Map();

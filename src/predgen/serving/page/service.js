@@ -25,7 +25,7 @@ export class Refused extends Error {
 
   /** Whether the same request may be answered later. */
   get passing() {
-    return this.status === 0 || this.status === 429 || this.status === 502 || this.status === 503 || this.status === 504;
+    return [0, 408, 429, 502, 503, 504].includes(this.status);
   }
 }
 

@@ -2,8 +2,9 @@
 
 import { bars, inWords } from "./answer.js";
 import { CsvProblem, decodeBytes, readTable, writeTable } from "./csv.js";
-import { at, counted, duration, make, notice, percent, told } from "./dom.js";
-import { labelCounts, resultTable } from "./results.js";
+import { distributionChart } from "./distribution.js";
+import { at, counted, duration, make, notice, number, percent, told } from "./dom.js";
+import { labelCounts, numberSpread, resultTable } from "./results.js";
 import { Sending } from "./sending.js";
 import { valueOf } from "./service.js";
 
@@ -187,12 +188,22 @@ export class TablePart {
   }
 
   counts() {
+    const spread = numberSpread(this.sending.results);
+    if (spread !== null) return this.spread(spread);
     const counts = labelCounts(this.sending.results);
     if (!counts?.length) return [];
     const total = counts.reduce((sum, [, count]) => sum + count, 0);
     const entries = counts.slice(0, 12).map(([name, count]) => ({ name, value: count / total, text: `${count.toLocaleString("en")} (${percent(count / total)})` }));
     return [make("h3", {}, "What was predicted"), bars(entries, "How often each label was predicted"),
       counts.length > entries.length ? make("p", { class: "hint" }, `and ${counted(counts.length - entries.length, "label")} more`) : null].filter(Boolean);
+  }
+
+  spread({ distribution, marks }) {
+    const { range } = this.sending.run;
+    const shown = [marks.prediction, ...marks.interval].map((value) => number(value, range.decimals));
+    return [make("h3", {}, "What was predicted"),
+      make("div", { class: "narrow" }, distributionChart(distribution, marks, range)[0]),
+      make("p", { class: "hint" }, `How the predictions are spread: median ${shown[0]}, nine of ten between ${shown[1]} and ${shown[2]}.`)];
   }
 
   firstRows() {

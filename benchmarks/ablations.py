@@ -1,12 +1,13 @@
 """The parts of the method, one changed at a time: directors, losses, modes, histories, beside head and generator.
 
-    python benchmarks/ablations.py [--seeds 0,1] [--only NAME ...] [--out runs/ablations] [--results FOLDER]
+    python benchmarks/ablations.py [--seeds 0,1] [--only NAME ...] [--precision bf16] [--out DIR] [--results DIR]
 
-vader-tweets, 800 rows to train on, one epoch of batch 16, SmolLM2-135M with LoRA r = 8, lr 1e-3; checkpoint and
-decision by MAE on 200 dev rows, reported on 500 test rows that are used for nothing else. Every run is scored under
+vader-tweets, 800 rows to train on, one epoch of batch 16, SmolLM2-135M with LoRA r = 8, lr 1e-3, bfloat16; checkpoint
+and decision by MAE on 200 dev rows, reported on 500 test rows that are used for nothing else. Every run is scored under
 every decision it allows, so that writer and director are told apart and all methods are compared under the same ones.
 Finished cells are kept: run it again and only what is missing is fitted. It writes ablations.json and ablations.md to
 the results folder (benchmarks/results, where those of the last full run are); without them every cell is fitted anew.
+``--precision fp32`` keeps cells of its own, in ablations_fp32.json and .md.
 """
 
 from __future__ import annotations
@@ -64,12 +65,13 @@ VARIANTS: dict[str, tuple[str, ...]] = {
 DECISIONS = ("director", "mean", "median", "mode", "greedy", "mixed")
 
 
-def cell(name: str, seed: int, out: Path) -> dict[str, Any]:
+def cell(name: str, seed: int, precision: str, out: Path) -> dict[str, Any]:
     """Fits one variant with one seed, unless its run is there already."""
     folder = out / f"{''.join(c if c.isalnum() else '-' for c in name)}-{seed}"
     if not (folder / RECORD).exists():
         paper = () if "profile=released" in VARIANTS[name] else ("director.kind=value",)
         assignments = [*COMMON, *paper, *VARIANTS[name], f"out={folder}", f"train.seed={seed}"]
+        assignments.append(f"train.precision={precision}")
         fit(load_config(None, assignments), overwrite=True)
     test = json.loads((folder / "metrics.json").read_text())["test"]
     # A predictor's head stands where the director's reading would.
@@ -105,10 +107,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", default="0,1")
     parser.add_argument("--only", nargs="*", choices=list(VARIANTS), default=list(VARIANTS))
-    parser.add_argument("--out", type=Path, default=Path("runs/ablations"))
+    parser.add_argument("--precision", choices=("bf16", "fp32"), default="bf16")
+    parser.add_argument("--out", type=Path, help="of the runs; runs/ablations-PRECISION unless given")
     parser.add_argument("--results", type=Path, default=Path(__file__).parent / "results")
     arguments = parser.parse_args()
-    kept = arguments.results / "ablations.json"
+    out = arguments.out or Path(f"runs/ablations-{arguments.precision}")
+    kept = arguments.results / ("ablations.json" if arguments.precision == "bf16" else "ablations_fp32.json")
     records: list[dict[str, Any]] = json.loads(kept.read_text()) if kept.exists() else []
     done = {(record["variant"], record["seed"]) for record in records}
     arguments.results.mkdir(parents=True, exist_ok=True)
@@ -116,7 +120,7 @@ def main() -> None:
         for name in arguments.only:
             if (name, seed) in done:
                 continue
-            records.append(cell(name, seed, arguments.out))
+            records.append(cell(name, seed, arguments.precision, out))
             order = list(VARIANTS)
             records.sort(key=lambda record: (order.index(record["variant"]), record["seed"]))
             kept.write_text(json.dumps(records, indent=1) + "\n")

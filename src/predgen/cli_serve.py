@@ -14,7 +14,9 @@ out = open_console()
 
 
 def serve(
-    runs: Annotated[list[str], typer.Argument(help="Run folders, each alone or as NAME=FOLDER.")],
+    runs: Annotated[
+        list[str], typer.Argument(help="Run folders, each alone or as NAME=FOLDER; or owner/name on the hub.")
+    ],
     host: Annotated[str, typer.Option(help="Where to listen; off the loopback a key is needed.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="0: any that is free.")] = 8000,
     api_key_file: Annotated[
@@ -23,7 +25,7 @@ def serve(
     max_batch: Annotated[int, typer.Option(help="Most rows a pass, of all requests together.")] = 32,
     max_wait_ms: Annotated[
         float, typer.Option(help="How long a pass waits for requests that were answered together the last time.")
-    ] = 5.0,
+    ] = 10.0,
     max_queue: Annotated[int, typer.Option(help="Rows that may wait; more are refused with 429.")] = 2048,
     max_rows: Annotated[int, typer.Option(help="Rows of a request.")] = 256,
     max_characters: Annotated[int, typer.Option(help="Of each text.")] = 20_000,

@@ -255,6 +255,23 @@ def test_a_lone_client_never_waits_for_others() -> None:
         assert asyncio.run(ask(started)) < 0.5
 
 
+def test_clients_that_ask_again_at_once_are_read_together() -> None:
+    run = Reader(seconds=0.02)
+
+    async def client(number: int, started: Started) -> None:
+        for turn in range(8):
+            await started.ask(run, f"{number} {turn}")
+
+    async def all_of_them(started: Started) -> None:
+        await asyncio.gather(*(client(number, started) for number in range(16)))
+
+    with Started(max_batch=16, max_wait=0.5) as started:
+        asyncio.run(all_of_them(started))
+    assert sum(map(len, run.passes)) == 128
+    # The first pass may find one of them alone; soon all come together, but for the end.
+    assert len(run.passes) <= 12
+
+
 def test_other_work_is_done_by_the_same_thread() -> None:
     run = Reader()
 

@@ -1,11 +1,17 @@
 from __future__ import annotations
 
+import asyncio
+import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 
+from predgen.serving.app import create_app
+from predgen.serving.failures import failed
+from predgen.serving.limits import BODIES_HELD, RequestLimits
 from predgen.serving.settings import Limits, Settings
 
 SMALL = Settings(limits=Limits(rows=3, characters=50, body_bytes=1000), max_batch=8)
@@ -119,3 +125,83 @@ def test_several_runs_are_told_apart_by_name(client: Client) -> None:
         assert error["field"] == "run" or body.get("run") == 3
     error = refused(both.post("/v1/predict", json={"run": "tags", "rows": [{"text": "a"}, {"text": 1e99}]}), 422)
     assert (error["row"], error["field"]) == (1, "text")
+
+
+async def ask(limited: RequestLimits, receive: Any, length: int = 10) -> int:
+    """The status of a reply to a request whose body comes as it likes."""
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(length).encode())]
+    statuses = []
+
+    async def send(message: Any) -> None:
+        if message["type"] == "http.response.start":
+            statuses.append(message["status"])
+
+    await limited({"type": "http", "method": "POST", "path": "/", "headers": headers}, receive, send)
+    return int(statuses[0])
+
+
+def test_a_body_that_does_not_come_is_given_up() -> None:
+    async def never() -> Any:
+        await asyncio.sleep(60)
+
+    async def gone() -> Any:
+        return {"type": "http.disconnect"}
+
+    limited = RequestLimits(failed(404, "reached"), Limits(seconds=0.05), ())
+    assert asyncio.run(ask(limited, never)) == 408
+    assert asyncio.run(ask(limited, gone)) == 400
+
+
+def test_only_so_many_large_bodies_are_held_at_once() -> None:
+    async def together() -> list[int]:
+        open_ = asyncio.Event()
+
+        async def slow(scope: Any, receive: Any, send: Any) -> None:
+            assert len((await receive())["body"]) == 100
+            await open_.wait()
+            await failed(404, "reached")(scope, receive, send)
+
+        async def whole() -> Any:
+            return {"type": "http.request", "body": b"x" * 100, "more_body": False}
+
+        limited = RequestLimits(slow, Limits(body_bytes=100), ())
+        held = [asyncio.create_task(ask(limited, whole, 100)) for _ in range(BODIES_HELD)]
+        await asyncio.sleep(0.05)
+        refused = await ask(limited, whole, 100)
+        open_.set()
+        return [refused, *await asyncio.gather(*held), await ask(limited, whole, 100)]
+
+    assert asyncio.run(together()) == [503, *[404] * BODIES_HELD, 404]
+
+
+def test_a_full_queue_and_a_late_answer_say_when_to_try_again(
+    runs: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (served,) = runs(["label"])
+    begun, finish = threading.Event(), threading.Event()
+
+    def slow(run: Any, bodies: Any, distributions: Any) -> list[Any]:
+        begun.set()
+        assert finish.wait(30)
+        return [{} for _ in bodies]
+
+    monkeypatch.setattr(type(served), "answers", slow)
+    settings = Settings(limits=Limits(rows=8, queue=8, seconds=2))
+    with TestClient(create_app([served], settings)) as client:
+        late: list[Any] = []
+        body = {"rows": [{"text": "good"}] * 8}
+        thread = threading.Thread(target=lambda: late.append(client.post("/v1/predict", json=body)))
+        thread.start()
+        assert begun.wait(10)
+        full = client.post("/v1/predict", json=body)
+        refused(full, 429)
+        thread.join()
+        assert "2 seconds" in refused(late[0], 503)["message"]
+        assert full.headers["retry-after"] == late[0].headers["retry-after"] == "1"
+        finish.set()
+        deadline = time.monotonic() + 10
+        while client.post("/v1/predict", json=body).status_code != 200:
+            assert time.monotonic() < deadline
+        text = client.get("/metrics").text
+        assert 'predgen_refused_total{reason="queue_full"}' in text
+        assert 'predgen_refused_total{reason="too_late"} 1.0' in text

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import threading
 import time
 from collections import deque
@@ -11,10 +10,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from predgen.serving.failures import Refused
+from predgen.serving.failures import Refused, log_failure
 from predgen.serving.settings import EXPLANATION_ROWS, Settings
 
-log = logging.getLogger("predgen.serving")
 Answer = dict[str, Any]
 
 
@@ -182,8 +180,8 @@ class Batcher:
         while (jobs := self._next()) is not None:
             try:
                 self._serve(jobs)
-            except Exception:  # whatever it is, the next request must find the thread alive
-                log.exception("The model's thread met an error outside of any request.")
+            except Exception as problem:  # whatever it is, the next request must find the thread alive
+                log_failure(problem)
 
     def _next(self) -> list[tuple[Job, int]] | None:
         """Jobs that go into the next pass, and how many rows of each; None once there will be none any more."""

@@ -1,7 +1,9 @@
-"""Failures as replies: one shape for all, and nothing of a request's text in them."""
+"""Failures as replies: one shape for all, and none of a request's text in them or in the log."""
 
 from __future__ import annotations
 
+import logging
+import traceback
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,6 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
+log = logging.getLogger("predgen.serving")
 CODES = {
     400: "bad_request",
     401: "unauthorized",
@@ -91,7 +94,7 @@ def _invalid(problem: RequestValidationError) -> JSONResponse:
         return failed(400, "The request's body is not JSON.")
     if first["type"].startswith("union_tag"):  # which run is meant
         known = first["ctx"].get("expected_tags")
-        message = "The request names no run." if known is None else f"There is no such run. Known: {known}."
+        message = "The request names no run." if known is None else f"No run of that name answers here. Known: {known}."
         return failed(422, message + " (GET /v1/runs lists them.)", None, "run")
     row, field = place_of(first["loc"])
     where = "" if row is None else f"Row {row}: " if field is None else f"Row {row}, column {field!r}: "
@@ -110,6 +113,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, problem: RequestValidationError) -> JSONResponse:
+        request.scope["predgen_reason"] = "invalid"
         return _invalid(problem)
 
     @app.exception_handler(HTTPException)
@@ -122,3 +126,9 @@ def install(app: FastAPI) -> None:
         reply = failed(problem.status_code, messages.get(problem.status_code, str(problem.detail)))
         reply.headers.update(problem.headers or {})
         return reply
+
+
+def log_failure(problem: BaseException) -> None:
+    """Writes where it happened and of what type it is; its words may hold a row's text."""
+    places = "".join(traceback.format_tb(problem.__traceback__))
+    log.error("A request failed with %s at\n%s", type(problem).__name__, places)

@@ -115,7 +115,12 @@ def schemas_of(served: ServedRun, limits: Limits, alone: bool) -> RunSchemas:
         distribution=(StrictBool, Field(False, description="Numbers: give their whole distribution too.")),
     )
     prediction = _prediction_model(served, title)
-    predicted = create_model(f"{title}Predicted", __base__=Reply, predictions=(list[prediction], ...))  # type: ignore[valid-type]
+    predicted = create_model(
+        f"{title}Predicted",
+        __base__=Reply,
+        __cls_kwargs__={"json_schema_extra": _reply_example(served)},
+        predictions=(list[prediction], ...),  # type: ignore[valid-type]
+    )
     if not served.explains:
         return RunSchemas(predict, None, predicted, None)
     fields: dict[str, Any] = {"run": named, "row": (row, ...)}
@@ -156,6 +161,13 @@ def _finish(schema: dict[str, Any], extra: Mapping[str, Any]) -> None:
     schema.update(extra)
     for name in ("rows", "row"):
         schema["properties"].get(name, {}).pop("default", None)  # left out, not null
+
+
+def _reply_example(served: ServedRun) -> dict[str, Any]:
+    if served.answer is None:
+        return {}
+    about = {"run": served.name, "version": served.version, "model": served.model, "seconds": 0.03}
+    return {"examples": [{**about, "predictions": [dict(served.answer)]}]}
 
 
 def _prediction_model(served: ServedRun, title: str) -> type[BaseModel]:

@@ -36,12 +36,14 @@ class ServedRun:
         run: The run; only the model's thread may ask it.
         version: Of its settings and weights; another run has another.
         example: A row that it can read.
+        answer: What it says of it, for the documentation; None where it has not been asked.
     """
 
     name: str
     run: BaseRun
     version: str
     example: Mapping[str, Any]
+    answer: Mapping[str, Any] | None = None
 
     @property
     def first(self) -> Run:

@@ -20,6 +20,7 @@ from fastapi import FastAPI
 
 from predgen.data.sources import read_table
 from predgen.errors import ConfigError, DataError, PredgenError, RunFolderError
+from predgen.hub import located
 from predgen.loading import load
 from predgen.serving.app import create_app
 from predgen.serving.served_run import ServedRun, served
@@ -45,7 +46,7 @@ def serve(
     """Loads runs and answers requests until a signal comes.
 
     Args:
-        runs: Run folders, each alone or as NAME=FOLDER; a folder's own name is what requests call it otherwise.
+        runs: Run folders or hub ids, each alone or as NAME=FOLDER; alone its last part is what requests call it.
         settings: The service's.
         host: Where to listen; other machines can reach it only where it is not of the loopback.
         port: 0: any that is free.
@@ -61,7 +62,7 @@ def serve(
     named = names_of(runs)
     settings = guarded(settings, host)
     for folder in named.values():  # a wrong folder should not be found after minutes of loading another
-        read_checked(Path(folder).expanduser())
+        read_checked(located(folder))
     rows = [] if examples is None else read_table(examples).good_rows[:1000]
     listening = bound(host, port)
     with contextlib.closing(listening):
@@ -184,7 +185,7 @@ def load_runs(
         if rows:
             made = served(name, run, _first_readable(made, rows))
         try:
-            made.answers([made.body(made.example, 0)], [False])
+            (answer,) = made.answers([made.body(made.example, 0)], [False])
         except PredgenError:
             raise
         except Exception as problem:  # a broken run may fail anywhere
@@ -192,7 +193,7 @@ def load_runs(
                 f"{folder} fails at its first row: {type(problem).__name__}: {problem}",
                 remedy="Restore it from a copy, or fit again.",
             ) from problem
-        loaded.append(made)
+        loaded.append(replace(made, answer=answer))
     return loaded
 
 

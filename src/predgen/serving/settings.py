@@ -61,7 +61,7 @@ class Settings:
 
     limits: Limits = field(default_factory=Limits)
     max_batch: int = 32
-    max_wait: float = 0.005
+    max_wait: float = 0.01
     keys: tuple[str, ...] = ()
     hosts: tuple[str, ...] = ()
     log_texts: bool = False

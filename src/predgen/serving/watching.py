@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import logging
 import time
-import traceback
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from predgen.serving.failures import failed
+from predgen.serving.failures import failed, log_failure
 from predgen.serving.metrics import Metrics
 
 log = logging.getLogger("predgen.serving")
@@ -51,9 +50,3 @@ class Watching:
         # Nothing of the address but its path, and that without what could break a line.
         path = ascii(scope["path"])[1:-1][:100]
         log.info("%s %s %s %.1f ms%s", scope["method"], path, status, 1000 * seconds, scope.get("predgen_note", ""))
-
-
-def log_failure(problem: BaseException) -> None:
-    """Writes where it happened and of what type it is; its words may hold a row's text."""
-    places = "".join(traceback.format_tb(problem.__traceback__))
-    log.error("A request failed with %s at\n%s", type(problem).__name__, places)

@@ -37,6 +37,7 @@ import psutil
 import predgen
 from load import Outcome, Question, closed_loop, open_loop, questions, told_apart
 from predgen.base_run import BaseRun
+from predgen.precision import precision_of
 from predgen.prediction import to_json
 from records import write_records
 from rounds import shuffled_rounds
@@ -228,6 +229,12 @@ def prepared(folder: Path, count: int) -> tuple[BaseRun, list[dict[str, str]], l
     from predgen.serving.served_run import served
 
     run = predgen.load(folder, batch_size=BATCH)
+    precision = precision_of(run)
+    if precision != "fp32":
+        sys.exit(
+            f"Error: {folder} computes in {precision}, where a row's answer moves by more than 1e-4 with the rows that "
+            "it is read with. Expected a run with train.precision=fp32."
+        )
     columns = served(NAME, run).columns
     rows = [dict.fromkeys(columns, text) for text in texts(count)]
     return run, rows, answers(run, rows)
@@ -256,7 +263,7 @@ def measure(folder: Path, tiny: Path, arguments: argparse.Namespace) -> list[dic
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--run", type=Path, help="a run folder whose rows are texts")
+    parser.add_argument("--run", type=Path, help="a run folder, in float32, whose columns are texts")
     parser.add_argument("--rows", type=int, default=64, help="of a round")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--requests", type=int, default=10_000, help="over which memory is watched")

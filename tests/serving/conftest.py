@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 pytest.importorskip("fastapi", reason="fastapi is not installed (extra serve).")
+import uvicorn
 from fastapi.testclient import TestClient
 
 import predgen
@@ -92,6 +95,28 @@ def client(runs: Callable[[Sequence[str]], list[ServedRun]]) -> Iterator[Client]
             return made[key]
 
         yield serve
+
+
+@contextmanager
+def _listening(app: Any) -> Iterator[str]:
+    """Serves an application on a free port of this machine."""
+    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    deadline = time.monotonic() + 20
+    while not server.started:
+        assert thread.is_alive() and time.monotonic() < deadline
+        time.sleep(0.01)
+    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    server.should_exit = True
+    thread.join(timeout=20)
+    assert not thread.is_alive()
+
+
+@pytest.fixture(scope="session")
+def listening() -> Callable[[Any], Any]:
+    """Serves an application on a free port of this machine, within a `with`."""
+    return _listening
 
 
 def predictions(client: TestClient, body: Mapping[str, Any]) -> list[dict[str, Any]]:

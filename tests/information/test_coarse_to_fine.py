@@ -119,7 +119,7 @@ def test_what_is_read_is_counted(loaded: Loaded) -> None:
 
 
 def test_a_budget_is_a_number_or_all() -> None:
-    from predgen.cli_information import _budget
+    from predgen.commands.information import _budget
 
     assert _budget("12.5", "occlusion") == 12.5
     assert _budget("all", "occlusion") == math.inf

@@ -8,10 +8,8 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
+from predgen.commands.options import TrustRemoteCode, out, say
 from predgen.errors import ConfigError
-from predgen.terminal import open_console
-
-out = open_console()
 
 
 def tune(
@@ -46,9 +44,7 @@ def tune(
     ] = None,
     out_folder: Annotated[str | None, typer.Option("--out", help="Study and best run; runs/DATA-tune.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Start the study in the folder anew.")] = False,
-    trust_remote_code: Annotated[
-        bool, typer.Option("--trust-remote-code", help="Run code that comes with the model; only if you trust it.")
-    ] = False,
+    trust_remote_code: TrustRemoteCode = False,
 ) -> None:
     """Search for the settings that do best on the dev rows; the same command goes on with a search that was stopped."""
     _check_optuna()
@@ -87,17 +83,17 @@ def tune(
         None if time_budget is None else seconds_of(time_budget),
         pruning,
         overwrite,
-        _say,
+        say,
         trust_remote_code,
     )
     _print_best(tuned.trials, tuned.metric)
     if tuned.importance:
         shares = ", ".join(f"{name} {share:.2f}" for name, share in tuned.importance.items())
-        _say(f"What {tuned.metric} varies by: {shares}.")
+        say(f"What {tuned.metric} varies by: {shares}.")
     metrics = read_json(folder / BEST, METRICS)
     if "test" in metrics:
         print_evaluation(metrics["test"], "test rows, used for nothing else", out)
-    _say(f"Best run: {folder / 'best'}; study: {folder / 'study.db'}; picture: {folder / 'importance.png'}")
+    say(f"Best run: {folder / 'best'}; study: {folder / 'study.db'}; picture: {folder / 'importance.png'}")
 
 
 def _print_best(trials: list[dict[str, Any]], metric: str, most: int = 5) -> None:
@@ -113,7 +109,7 @@ def _print_best(trials: list[dict[str, Any]], metric: str, most: int = 5) -> Non
         table.add_row(str(trial["trial"]), f"{trial['value']:.4f}", *shown, f"{trial['seconds']:.0f}")
     out.print(table)
     states = [trial["state"] for trial in trials]
-    _say(
+    say(
         f"{len(finished)} trials finished, {states.count('pruned')} ended early, {states.count('fail')} failed. The "
         "best of many looks better on dev than it is: only the test rows say how good."
     )
@@ -124,7 +120,3 @@ def _check_optuna() -> None:
         import optuna  # noqa: F401
     except ImportError as problem:
         raise ConfigError("Searching needs optuna.", remedy='pip install "predgen[tune]"') from problem
-
-
-def _say(line: str) -> None:
-    out.print(line, markup=False, highlight=False, soft_wrap=True)

@@ -7,10 +7,8 @@ from typing import Annotated
 
 import typer
 
+from predgen.commands.options import TrustRemoteCode, say
 from predgen.errors import ConfigError
-from predgen.terminal import open_console
-
-out = open_console()
 
 
 def serve(
@@ -37,9 +35,7 @@ def serve(
     ] = None,
     examples: Annotated[str | None, typer.Option(help="Rows, as for predict, to show on the page.")] = None,
     log_texts: Annotated[bool, typer.Option("--log-texts", help="Write rows to the log, too.")] = False,
-    trust_remote_code: Annotated[
-        bool, typer.Option("--trust-remote-code", help="Run code that comes with the model; only if you trust it.")
-    ] = False,
+    trust_remote_code: TrustRemoteCode = False,
 ) -> None:
     """Answer over HTTP, with a page to try it: predgen serve RUN [RUN ...]."""
     _check_installed()
@@ -59,7 +55,7 @@ def serve(
         log_texts=log_texts,
     )
     log_to_stderr(log_texts)
-    run_service(runs, settings, host, port, examples, trust_remote_code, _say)
+    run_service(runs, settings, host, port, examples, trust_remote_code, say)
 
 
 def _check_installed() -> None:
@@ -71,7 +67,3 @@ def _check_installed() -> None:
         raise ConfigError(
             f"Serving needs {problem.name}, which is not installed.", remedy='pip install "predgen[serve]"'
         ) from problem
-
-
-def _say(line: str) -> None:
-    out.print(line, markup=False, highlight=False, soft_wrap=True)

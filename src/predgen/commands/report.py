@@ -8,9 +8,8 @@ from typing import Annotated
 
 import typer
 
-from predgen.terminal import open_console, writable
-
-out = open_console()
+from predgen.commands.options import TrustRemoteCode, say
+from predgen.terminal import writable
 
 
 def report(
@@ -29,9 +28,7 @@ def report(
     resamples: Annotated[int, typer.Option(min=100, help="Of every bootstrap.")] = 1000,
     seed: Annotated[int, typer.Option(help="Of every draw.")] = 0,
     batch_size: Annotated[int, typer.Option(min=1, help="Most rows a pass.")] = 32,
-    trust_remote_code: Annotated[
-        bool, typer.Option("--trust-remote-code", help="Run code that comes with the model; only if you trust it.")
-    ] = False,
+    trust_remote_code: TrustRemoteCode = False,
 ) -> None:
     """One HTML page about a run: how good, how sure, where it fails, and on what it rests."""
     from predgen.loading import load
@@ -49,10 +46,6 @@ def report(
     command = shlex.join(["predgen", "report", run, *given, "--seed", str(seed), "--resamples", str(resamples)])
     with counting("rows", None) as progress:
         size = write_report(
-            folder, lambda: load(run, batch_size, trust_remote_code), path, wanted, command, _say, progress
+            folder, lambda: load(run, batch_size, trust_remote_code), path, wanted, command, say, progress
         )
-    _say(f"Report: {path}  ({size / 1e3:.0f} kB, opens in any browser)")
-
-
-def _say(line: str) -> None:
-    out.print(line, markup=False, highlight=False, soft_wrap=True)
+    say(f"Report: {path}  ({size / 1e3:.0f} kB, opens in any browser)")

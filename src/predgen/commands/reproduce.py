@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 from rich.table import Table
 
+from predgen.commands.options import DataRoot, out, say
 from predgen.errors import ConfigError, PredgenError
-from predgen.terminal import open_console
 
 if TYPE_CHECKING:
     from predgen.reproduce.cell import Cell
     from predgen.reproduce.ledger import Ledger
 
-out = open_console()
 _Number = TypeVar("_Number", int, float)
 
 
@@ -47,9 +46,7 @@ def reproduce(
     shard: Annotated[str, typer.Option(help="Run part i of n of the cells: i/n.")] = "1/1",
     retry: Annotated[bool, typer.Option("--retry", help="Try cells again that failed.")] = False,
     only_tables: Annotated[bool, typer.Option("--only-tables", help="Run nothing; write the tables anew.")] = False,
-    data_root: Annotated[
-        str | None, typer.Option(help="A folder of data sets; or the environment's PREDGEN_DATA.")
-    ] = None,
+    data_root: DataRoot = None,
     out_folder: Annotated[str, typer.Option("--out", help="Run folders, failures and tables.")] = "runs/reproduce",
     cells_folder: Annotated[
         str | None, typer.Option("--cells", help="Finished cells, a small JSON each; <out>/cells by default.")
@@ -93,19 +90,19 @@ def reproduce(
     try:
         if not only_tables:
             run = run_grid if launch is None else launch
-            outcome = run(mine, ledger, _say, retry, data_root)
-            _say(outcome.line())
+            outcome = run(mine, ledger, say, retry, data_root)
+            say(outcome.line())
             for kind, problems in (("Failed", outcome.failed), ("Too large", outcome.too_large)):
                 for cell, problem in problems.items():
-                    _say(f"{kind}: {cell}: {problem}")
+                    say(f"{kind}: {cell}: {problem}")
             for cell in outcome.stale:
-                _say(f"Made with other settings: {cell}; remove {ledger.cells / cell}.json to fit it again.")
+                say(f"Made with other settings: {cell}; remove {ledger.cells / cell}.json to fit it again.")
             if outcome.failed and not retry:
-                _say(f"Each error is in {ledger.out / 'failed'}; --retry tries these cells again.")
+                say(f"Each error is in {ledger.out / 'failed'}; --retry tries these cells again.")
             whole = not (outcome.failed or outcome.too_large)
     finally:
         for path in write_tables(wanted, ledger):
-            _say(f"Written: {path}")
+            say(f"Written: {path}")
     if not whole:
         raise PredgenError("Not all cells are finished.", remedy="The lines above say why.")
 
@@ -129,12 +126,12 @@ def _print_costs(cells: Sequence[Cell], ledger: Ledger) -> None:
             todo, too_large = todo + 1, too_large + large
             seconds += 0.0 if cost is None else cost.seconds
     out.print(table)
-    _say(
+    say(
         f"{len(cells)} cells, {todo} to do: about {_duration(seconds)} on this machine ({speed / 1e9:.0f} GFLOP/s), "
         "which may be two or three times more or less; ~ marks what no finished cell has measured."
     )
     if too_large:
-        _say(f"{too_large} of them do not fit: {of} has {available / 2**30:.0f} GiB.")
+        say(f"{too_large} of them do not fit: {of} has {available / 2**30:.0f} GiB.")
 
 
 def _duration(seconds: float) -> str:
@@ -153,7 +150,3 @@ def _numbers(text: str | None, option: str, kind: type[_Number]) -> list[_Number
     except ValueError:
         what = "whole numbers" if kind is int else "numbers"
         raise ConfigError(f"{option} {text!r} are no {what}.", "Expected them with commas between.") from None
-
-
-def _say(line: str) -> None:
-    out.print(line, markup=False, highlight=False, soft_wrap=True)

@@ -10,14 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
+from predgen.commands.options import DataRoot, TrustRemoteCode, out, say
 from predgen.errors import ConfigError, DataError, nearest
-from predgen.terminal import open_console
 
 if TYPE_CHECKING:
     from predgen.information.measure import Information
     from predgen.run import Run
-
-out = open_console()
 
 
 def information(
@@ -40,16 +38,9 @@ def information(
         str | None, typer.Option("--representation", help="Insist on pooled or tokens; else each run's own.")
     ] = None,
     out_folder: Annotated[str, typer.Option("--out", help="Pictures and numbers go here.")] = "runs/information",
-    data_root: Annotated[
-        str | None,
-        typer.Option(
-            help="A folder of data, <root>/<task>/<split>.jsonl.gz (docs/tasks.md); else PREDGEN_DATA names it."
-        ),
-    ] = None,
+    data_root: DataRoot = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Most rows a pass.")] = 32,
-    trust_remote_code: Annotated[
-        bool, typer.Option("--trust-remote-code", help="Run code that comes with the model; only if you trust it.")
-    ] = False,
+    trust_remote_code: TrustRemoteCode = False,
 ) -> None:
     """How much a method's states know of the target: predgen information RUN … DATA."""
     from predgen.data.tasks.root import data_root as root_of
@@ -90,11 +81,11 @@ def information(
             raise ConfigError("--figure fits its own models, so that no runs are named with it.")
         if field is not None:
             raise ConfigError("--figure fits models of one answer, so that no field is named with it.")
-        shop = Workshop(root_of(data_root), folder / "models", folder, load_run, _say, counting)
+        shop = Workshop(root_of(data_root), folder / "models", folder, load_run, say, counting)
         files, panels = draw_paper_figure(figure, settings, shop)
         for panel in panels:
             _print(panel)
-        _say(f"Written: {', '.join(map(str, files))}")
+        say(f"Written: {', '.join(map(str, files))}")
         return
     if runs is None or len(runs) < 2:
         raise ConfigError("Runs and data are missing.", "Expected: predgen information RUN [RUN …] DATA.")
@@ -109,7 +100,7 @@ def information(
         components_curves([found], folder / "fig7.png")
     if found.by_layer:
         layer_curves([found], folder / "layers.png")
-    _say(f"Pictures and numbers: {folder}")
+    say(f"Pictures and numbers: {folder}")
 
 
 def explain(
@@ -126,9 +117,7 @@ def explain(
         bool, typer.Option("--faithfulness/--no-faithfulness", help="Measure the map against random removal.")
     ] = True,
     out_folder: Annotated[str, typer.Option("--out", help="HTML, PNG and JSON go here.")] = "runs/explained",
-    trust_remote_code: Annotated[
-        bool, typer.Option("--trust-remote-code", help="Run code that comes with the model; only if you trust it.")
-    ] = False,
+    trust_remote_code: TrustRemoteCode = False,
 ) -> None:
     """Which words decided an answer: predgen explain RUN "text"."""
     from predgen.information.faithfulness import faithfulness
@@ -149,16 +138,16 @@ def explain(
     # Without a distribution there is no change to be measured either.
     can_measure = faithful and not (estimator == "hidden" and not _has_distribution(loaded))
     true = faithfulness(loaded, prompted, made) if can_measure else None
-    _say(f"Answer: {made.answer}   ({made.method}, {made.estimator})")
+    say(f"Answer: {made.answer}   ({made.method}, {made.estimator})")
     for line in terminal_lines(made):
         out.print(line)
     for note in [legend(made.columns), *made.notes, *([true.line()] if true else [])]:
-        _say(note)
+        say(note)
     record = {**made.to_json(), "faithfulness": None if true is None else true.to_json()}
     write_json(folder / "explanation.json", record)
     write_html(made, true, folder / "explanation.html")
     write_png(made, true, folder / "explanation.png")
-    _say(f"Written: {folder / 'explanation.html'}, explanation.png and explanation.json beside it.")
+    say(f"Written: {folder / 'explanation.html'}, explanation.png and explanation.json beside it.")
 
 
 def _has_distribution(run: Run) -> bool:
@@ -226,15 +215,11 @@ def _print(found: Information) -> None:
         )
     out.print(table)
     for note in found.notes:
-        _say(note)
+        say(note)
     ceiling = "" if found.ceiling is None else f" = {found.ceiling:.3f} nats"
     first = found.measured[0].estimate
-    _say(
+    say(
         f"Tokens: {found.layout}. Ceiling: {found.cap}{ceiling}. Fitted on {first.fitted_on} rows, read off "
         f"{first.read_on} others, {len(first.seeds)} seeds. All are lower bounds; the probe's is what a linear decoder "
         "can use."
     )
-
-
-def _say(line: str) -> None:
-    out.print(line, markup=False, highlight=False, soft_wrap=True)

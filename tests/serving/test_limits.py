@@ -188,6 +188,30 @@ def test_only_so_many_large_bodies_are_held_at_once() -> None:
     assert asyncio.run(together()) == [503, *[404] * BODIES_HELD, 404]
 
 
+def test_where_the_queue_must_be_full_no_body_is_read() -> None:
+    async def together() -> list[int]:
+        open_ = asyncio.Event()
+
+        async def slow(scope: Any, receive: Any, send: Any) -> None:
+            await open_.wait()
+            await failed(404, "reached")(scope, receive, send)
+
+        async def whole() -> Any:
+            return {"type": "http.request", "body": b"{}", "more_body": False}
+
+        async def unread() -> Any:
+            raise AssertionError("the body was read")
+
+        limited = RequestLimits(slow, Limits(rows=8, queue=8), ())
+        inside = [asyncio.create_task(ask(limited, whole)) for _ in range(8)]
+        await asyncio.sleep(0.05)
+        refused = await ask(limited, unread)
+        open_.set()
+        return [refused, *await asyncio.gather(*inside), await ask(limited, whole)]
+
+    assert asyncio.run(together()) == [429, *[404] * 8, 404]
+
+
 def test_a_full_queue_and_a_late_answer_say_when_to_try_again(
     runs: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,6 +12,7 @@ from predgen.serving.failures import Refused, failed
 from predgen.serving.settings import Limits
 
 BODIES_HELD = 32  # largest bodies that are in memory at once
+_WITH_BODY = ("POST", "PUT", "PATCH")
 
 
 class RequestLimits:
@@ -19,7 +20,7 @@ class RequestLimits:
 
     Args:
         app: What replies.
-        limits: body_bytes and seconds are read.
+        limits: body_bytes, seconds and queue are read.
         hosts: Names under which the service may be called, without ports; none: any. A page from elsewhere whose name
             was made to point here, comes under its own.
     """
@@ -28,6 +29,7 @@ class RequestLimits:
         self._app, self._limits = app, limits
         self._hosts = frozenset(host.lower() for host in hosts)
         self._held = 0  # bytes
+        self._inside = 0  # requests with a body that are not answered yet
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """As ASGI has it."""
@@ -37,7 +39,8 @@ class RequestLimits:
         body = b""
         try:
             self._check_host(scope)
-            if scope["method"] in ("POST", "PUT", "PATCH"):
+            if scope["method"] in _WITH_BODY:
+                self._check_room()
                 body = await self._body(scope, receive)
         except Refused as problem:
             scope["predgen_reason"] = problem.reason
@@ -54,11 +57,20 @@ class RequestLimits:
             handed = True
             return {"type": "http.request", "body": body, "more_body": False}
 
+        counted = scope["method"] in _WITH_BODY
         self._held += len(body)
+        self._inside += counted
         try:
             await self._app(scope, replay, send)
         finally:
             self._held -= len(body)
+            self._inside -= counted
+
+    def _check_room(self) -> None:
+        # Each of those inside has at least one row in the queue, so that this one would be refused there. Before its
+        # body is read, that costs next to nothing, and those who wait are not kept waiting by those who are refused.
+        if self._inside >= self._limits.queue:
+            raise Refused(429, f"{self._inside} requests are waiting already. Try again soon.", reason="queue_full")
 
     def _check_host(self, scope: Scope) -> None:
         if not self._hosts:

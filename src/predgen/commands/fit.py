@@ -7,27 +7,37 @@ from typing import Annotated, Any
 
 import typer
 
-from predgen.commands.options import DataRoot, TrustRemoteCode, out, say
+from predgen.commands.options import (
+    DataRoot,
+    EvalRows,
+    MaxRows,
+    ModelName,
+    RowTemplate,
+    Target,
+    TaskKind,
+    TextColumn,
+    TrustRemoteCode,
+    out,
+    say,
+)
 
 
 def fit(
     data: Annotated[
         str | None, typer.Argument(help="A csv, tsv or jsonl file, or a name from `predgen data` or `tasks`.")
     ] = None,
-    text: Annotated[str | None, typer.Option(help="The text column.")] = None,
-    template: Annotated[str | None, typer.Option(help='Several columns: "Headline: {a}\\nEdited: {b}".')] = None,
-    target: Annotated[
-        list[str] | None, typer.Option(help="The column to predict; again for more, which make a record.")
-    ] = None,
-    task: Annotated[str | None, typer.Option(help="auto, classification, regression or multilabel.")] = None,
+    text: TextColumn = None,
+    template: RowTemplate = None,
+    target: Target = None,
+    task: TaskKind = None,
     method: Annotated[str | None, typer.Option(help="predgen, generator or predictor.")] = None,
-    model: Annotated[str | None, typer.Option(help="A name from `predgen models`, a hub id, or a path.")] = None,
+    model: ModelName = None,
     peft: Annotated[str | None, typer.Option(help="The PEFT method, e.g. lora.")] = None,
     out_folder: Annotated[str | None, typer.Option("--out", help="The run folder to write.")] = None,
     dev: Annotated[str | None, typer.Option(help="Rows that select the checkpoint; else a part of DATA.")] = None,
-    eval_data: Annotated[str | None, typer.Option("--eval", help="Rows to report on; else a part of DATA.")] = None,
+    eval_data: EvalRows = None,
     data_root: DataRoot = None,
-    max_rows: Annotated[int | None, typer.Option(help="Use a seeded sample of DATA.")] = None,
+    max_rows: MaxRows = None,
     epochs: Annotated[float | None, typer.Option(help="Passes over the training rows.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of training; the split has its own, data.split_seed.")] = None,
     config: Annotated[str | None, typer.Option(help="A YAML file of settings; the options here win over it.")] = None,

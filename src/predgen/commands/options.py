@@ -25,6 +25,15 @@ DataRoot = Annotated[
     typer.Option(help="A folder of data, <root>/<task>/<split>.jsonl.gz (docs/tasks.md); else PREDGEN_DATA names it."),
 ]
 
+# What `fit` and `tune` ask of the rows and the model.
+TextColumn = Annotated[str | None, typer.Option(help="The text column.")]
+RowTemplate = Annotated[str | None, typer.Option(help='Several columns: "Headline: {a}\\nEdited: {b}".')]
+Target = Annotated[list[str] | None, typer.Option(help="The column to predict; again for more, which make a record.")]
+TaskKind = Annotated[str | None, typer.Option(help="auto, classification, regression or multilabel.")]
+ModelName = Annotated[str | None, typer.Option(help="A name from `predgen models`, a hub id, or a path.")]
+EvalRows = Annotated[str | None, typer.Option("--eval", help="Rows to report on; else a part of DATA.")]
+MaxRows = Annotated[int | None, typer.Option(help="Use a seeded sample of DATA.")]
+
 
 def refuse_auto(precision: str, processes: int) -> None:
     """Refuses to choose a precision by time where several processes would each measure their own.

@@ -8,24 +8,33 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from predgen.commands.options import TrustRemoteCode, out, say
+from predgen.commands.options import (
+    EvalRows,
+    MaxRows,
+    ModelName,
+    RowTemplate,
+    Target,
+    TaskKind,
+    TextColumn,
+    TrustRemoteCode,
+    out,
+    say,
+)
 from predgen.errors import ConfigError
 
 
 def tune(
     data: Annotated[str | None, typer.Argument(help="A csv, tsv or jsonl file, or a name from `predgen data`.")] = None,
-    text: Annotated[str | None, typer.Option(help="The text column.")] = None,
-    template: Annotated[str | None, typer.Option(help='Several columns: "Headline: {a}\\nEdited: {b}".')] = None,
-    target: Annotated[
-        list[str] | None, typer.Option(help="The column to predict; again for more, which make a record.")
-    ] = None,
-    task: Annotated[str | None, typer.Option(help="auto, classification, regression or multilabel.")] = None,
+    text: TextColumn = None,
+    template: RowTemplate = None,
+    target: Target = None,
+    task: TaskKind = None,
     method: Annotated[str | None, typer.Option(help="predgen, generator or predictor: not searched then.")] = None,
-    model: Annotated[str | None, typer.Option(help="A name from `predgen models`, a hub id, or a path.")] = None,
+    model: ModelName = None,
     peft: Annotated[str | None, typer.Option(help="The PEFT method: not searched then.")] = None,
     dev: Annotated[str | None, typer.Option(help="Rows that trials are compared on; else a part of DATA.")] = None,
-    eval_data: Annotated[str | None, typer.Option("--eval", help="Rows to report on; else a part of DATA.")] = None,
-    max_rows: Annotated[int | None, typer.Option(help="Use a seeded sample of DATA.")] = None,
+    eval_data: EvalRows = None,
+    max_rows: MaxRows = None,
     epochs: Annotated[float | None, typer.Option(help="Passes over the training rows: not searched then.")] = None,
     metric: Annotated[str | None, typer.Option(help="The dev metric; accuracy or mae by default.")] = None,
     trials: Annotated[int, typer.Option(min=1, help="How many in all, those of an earlier start included.")] = 20,

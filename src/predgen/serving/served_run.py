@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -73,6 +73,10 @@ class ServedRun:
             return False
         return True
 
+    def showing(self, row: Mapping[str, Any]) -> ServedRun:
+        """The same with another example; of its columns those that the run reads."""
+        return replace(self, example={column: row[column] for column in self.columns if column in row})
+
     def row(self, given: Any) -> dict[str, Any]:
         """Column → value of a row in the form of its schema, whose fields are numbered."""
         return {name: getattr(given, f"column_{place}") for place, name in enumerate(self.columns)}
@@ -118,20 +122,17 @@ def _distribution(run: Run, scores: Scores, place: int) -> dict[str, list[float]
     return {"support": values[kept].tolist(), "probabilities": probabilities[kept].tolist()}
 
 
-def served(name: str, run: BaseRun, example: Mapping[str, Any] | None = None) -> ServedRun:
-    """Puts a loaded run under a name.
+def served(name: str, run: BaseRun) -> ServedRun:
+    """Puts a loaded run under a name, with a plain sentence in each column for an example.
 
     Args:
         name: What requests call it.
         run: With a folder, of whose contents the version is made.
-        example: A row for the page and the documentation; None: a plain sentence in each column.
     """
     folder = run.folder
     assert folder is not None
     digest = hashlib.sha256(f"{sha256_of(folder / RECORD)} {fingerprint(folder)}".encode())
-    bare = ServedRun(name, run, digest.hexdigest()[:12], {})
-    row = dict(example) if example is not None else _example(run)
-    return ServedRun(bare.name, run, bare.version, {column: row[column] for column in bare.columns if column in row})
+    return ServedRun(name, run, digest.hexdigest()[:12], {}).showing(_example(run))
 
 
 def _example(run: BaseRun) -> dict[str, Any]:

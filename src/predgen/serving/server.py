@@ -183,7 +183,7 @@ def load_runs(
         run = load(folder, settings.max_batch, trust_remote_code, bases=bases)
         made = served(name, run)
         if rows:
-            made = served(name, run, _first_readable(made, rows))
+            made = made.showing(_first_readable(made, rows))
         try:
             (answer,) = made.answers([made.body(made.example, 0)], [False])
         except PredgenError:

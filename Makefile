@@ -23,8 +23,9 @@ $(STAMP): pyproject.toml constraints.txt
 demo: setup ## Fit the three methods on real tweets, score, draw and report on them: runs/demo/
 	$(BIN)/python -m predgen.demo recipes/demo.yaml
 
-test: setup lint ## Lint and run all tests, those with the real model too
-	$(BIN)/python -m pytest --require-model $(PYTEST_FLAGS)
+# A file's tests stay together, since they share fixtures; torch takes some 500 MB in each process.
+test: setup lint ## Lint and run all tests, those with the real model too, on all cores
+	$(BIN)/python -m pytest --require-model --numprocesses logical --maxprocesses 8 --dist loadfile $(PYTEST_FLAGS)
 
 bench-inference: setup ## Inference beside a pooled head and what people otherwise do; BENCH=--quick for two cases
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[bench]"

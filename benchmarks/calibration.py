@@ -29,7 +29,7 @@ from safetensors.torch import load_file, save_file
 import predgen
 from predgen.answers.spaces import LabelSet, NumberGrid
 from predgen.calibration_error import calibration_error
-from predgen.data.schema import read_targets
+from predgen.data.columns import read_targets
 from predgen.data.sources import read_table
 from predgen.decoding.calibrate import Calibration, fit_calibration
 from predgen.decoding.conformal import Conformal, difficulties_of, held_out_errors

@@ -52,7 +52,7 @@ from predgen.model.schedules import build_schedule
 from predgen.model.writer import Writer
 from predgen.model.writer_loss import WriterLoss
 from predgen.peft_methods import peft_method
-from predgen.prediction import score_prompts
+from predgen.scoring import score_prompts
 from records import kept_records, write_records
 from rounds import shuffled_rounds
 

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 torch.set_num_threads(1)  # tiny models lose more to the hand-over between threads than they gain
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # so do the processes that tests start; and tests run side by side
 
 REQUIRED = ("model", "browser")  # markers whose tests may be skipped, unless --require-… forbids it
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")

@@ -16,7 +16,7 @@ from predgen.data.batches import pad_prompts
 from predgen.data.prompts import PromptEncoder
 from predgen.model import shared_head
 from predgen.model.outputs import Scores
-from predgen.prediction import score_prompts, score_rows
+from predgen.scoring import score_prompts, score_rows
 
 SPACES: dict[str, Space] = {
     "labels": LabelSet(("good", "good enough", "goods", "bad", "very bad")),

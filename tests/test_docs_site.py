@@ -16,7 +16,8 @@ from urllib.parse import unquote, urljoin, urlsplit
 
 import pytest
 
-from predgen.config import RunConfig, setting_names
+from predgen.config import RunConfig
+from predgen.config_reading import setting_names
 
 ROOT = Path(__file__).parents[1]
 HOST = "http://site.invalid/"

@@ -15,7 +15,7 @@ import pytest
 from huggingface_hub import ModelCard
 
 import predgen
-from predgen.config import load_config
+from predgen.config_reading import load_config
 from predgen.errors import HubError, RunFolderError
 from predgen.hub import located
 from predgen.model import bases

@@ -15,7 +15,8 @@ from datasets import Dataset
 from typer.testing import CliRunner
 
 from predgen.cli import app
-from predgen.config import RunConfig, setting_names
+from predgen.config import RunConfig
+from predgen.config_reading import setting_names
 from predgen.errors import nearest
 from predgen.prediction import LabelPrediction, NumberPrediction
 

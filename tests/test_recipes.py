@@ -10,7 +10,7 @@ from accelerate.commands.launch import _validate_launch_command, launch_command_
 from accelerate.utils.deepspeed import HfDeepSpeedConfig
 from accelerate.utils.launch import prepare_multi_gpu_env
 
-from predgen.config import load_config
+from predgen.config_reading import load_config
 from predgen.data.tasks import find
 from predgen.reproduce.methods import METHODS
 from predgen.reproduce.recipes import RECIPE_METHODS, columns, recipe

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from predgen.config import RunConfig, load_config
+    from predgen.config import RunConfig
+    from predgen.config_reading import load_config
     from predgen.decoding.options import PredictOptions
     from predgen.errors import PredgenError
     from predgen.estimators import PredGenClassifier, PredGenRegressor
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "RunConfig": "predgen.config",
-    "load_config": "predgen.config",
+    "load_config": "predgen.config_reading",
     "PredgenError": "predgen.errors",
     "LabelPrediction": "predgen.prediction",
     "NumberPrediction": "predgen.prediction",

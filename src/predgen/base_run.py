@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from predgen.data.columns import TargetField
 from predgen.data.objects import RowsInMemory, table_of
 from predgen.data.options import body_of
-from predgen.data.schema import TargetField
 from predgen.data.table import BadRow
 from predgen.data.templates import template_fields
 from predgen.decoding.options import PredictOptions

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from predgen.base_run import BaseRun, MetricOf
-from predgen.data.schema import TargetField, read_fields
+from predgen.data.columns import TargetField, read_fields
 from predgen.errors import DataError
 from predgen.evaluate import check_targets, choose_rows, read_scored
 

@@ -13,7 +13,8 @@ from rich.console import Console
 from rich.table import Table
 
 from predgen.answers.spaces import LabelSet
-from predgen.config import RunConfig, load_config
+from predgen.config import RunConfig
+from predgen.config_reading import load_config
 from predgen.decoding.decide import number_decisions
 from predgen.errors import ConfigError, PredgenError
 from predgen.figures import side_by_side

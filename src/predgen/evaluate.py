@@ -8,7 +8,7 @@ from pathlib import Path
 
 from predgen.answers.spaces import LabelSet
 from predgen.base_run import BaseRun
-from predgen.data.schema import TargetField, read_fields
+from predgen.data.columns import TargetField, read_fields
 from predgen.data.sources import read_table
 from predgen.data.table import Row, Table
 from predgen.data.tasks.rows import read_task, task_source

@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from predgen.config import config_from_dict
+from predgen.config_reading import config_from_dict
 from predgen.errors import ConfigError, RunFolderError
 from predgen.peft_methods import PeftMethod, peft_method
 from predgen.training.run_folder import DIRECTOR, RECORD, read_checked

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from predgen.config import config_from_dict
+from predgen.config_reading import config_from_dict
 from predgen.errors import HubError, RunFolderError
 from predgen.model.bases import NAMED_BASES
 from predgen.peft_methods import peft_method

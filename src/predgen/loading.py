@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from predgen.answers.fields import FieldTables, build_fields
 from predgen.answers.option_table import OptionTable
 from predgen.answers.spaces import LabelSet, Space, space_from_json
-from predgen.config import Precision, QloraConfig, config_from_dict
+from predgen.config import Precision, QloraConfig
+from predgen.config_reading import config_from_dict
 from predgen.data.prompts import PromptEncoder, frame_of
 from predgen.decoding.calibrate import Calibration
 from predgen.decoding.conformal import Conformal, conformal_from_json
@@ -21,9 +22,9 @@ from predgen.model.record import RecordMethod
 from predgen.model.scale import Scale, scale_kind, scale_unit
 from predgen.model.writer import Writer
 from predgen.peft_methods import peft_method
-from predgen.prediction import BATCH_TOKENS
 from predgen.record_run import RecordRun
 from predgen.run import Run
+from predgen.scoring import BATCH_TOKENS
 from predgen.training.record_folder import read_shared
 from predgen.training.run_folder import DIRECTOR, HELD_OUT, RunRecord, read_json, read_record
 

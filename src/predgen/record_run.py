@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 
 from predgen.answers.spaces import LabelSet
 from predgen.base_run import BaseRun, MetricOf, Progress, Row, silent
-from predgen.data.schema import YES, TargetField
+from predgen.data.columns import YES, TargetField
 from predgen.decoding.decide import class_decisions, number_decisions
 from predgen.decoding.options import PredictOptions
 from predgen.decoding.slots import decide_slots
 from predgen.errors import ConfigError, DataError, nearest
 from predgen.evaluation import RecordEvaluation, Targets
 from predgen.model.outputs import Scores
-from predgen.prediction import LabelsPrediction, Prediction, RecordPrediction, score_answer_rows, to_json
+from predgen.prediction import LabelsPrediction, Prediction, RecordPrediction, to_json
 from predgen.processes import Processes
 from predgen.record_metrics import (
     Floats,
@@ -31,6 +31,7 @@ from predgen.record_metrics import (
     skill,
 )
 from predgen.run import Run
+from predgen.scoring import score_answer_rows
 from predgen.training.record_folder import SharedRecord
 
 if TYPE_CHECKING:

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from predgen.answers.spaces import FreeNumber, LabelSet, Space
 from predgen.base_run import DEFAULTS, BaseRun, MetricOf, Progress, Row, silent
+from predgen.data.columns import TargetField
 from predgen.data.prompts import PromptEncoder
-from predgen.data.schema import TargetField, option_columns
+from predgen.data.schema import option_columns
 from predgen.data.tokens import decode
 from predgen.decoding.calibrate import Calibration
 from predgen.decoding.close import close_calls
@@ -49,17 +50,9 @@ from predgen.metrics import (
 )
 from predgen.model.method import WritingMethod
 from predgen.model.outputs import Scores
-from predgen.prediction import (
-    BATCH_TOKENS,
-    LabelPrediction,
-    NumberPrediction,
-    Prediction,
-    in_order,
-    label_predictions,
-    number_predictions,
-    score_rows,
-)
+from predgen.prediction import LabelPrediction, NumberPrediction, Prediction, label_predictions, number_predictions
 from predgen.processes import ALONE, Processes
+from predgen.scoring import BATCH_TOKENS, in_order, score_rows
 from predgen.training.run_folder import RunRecord
 
 if TYPE_CHECKING:

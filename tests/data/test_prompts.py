@@ -7,7 +7,7 @@ from transformers import PreTrainedTokenizerFast
 
 from predgen.answers.spaces import LabelSet
 from predgen.answers.trie import build_trie
-from predgen.config import load_config
+from predgen.config_reading import load_config
 from predgen.data.prompts import PromptEncoder, frame_of
 from predgen.data.tokens import decode
 from predgen.errors import ConfigError

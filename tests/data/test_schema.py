@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
-from predgen.config import load_config
-from predgen.data.schema import decide_schema, read_fields, read_targets
+from predgen.config_reading import load_config
+from predgen.data.columns import read_fields
+from predgen.data.schema import decide_schema
 from predgen.data.table import Table
 from predgen.errors import DataError
 
@@ -85,18 +86,6 @@ def test_a_broken_number_column_is_not_taken_for_labels() -> None:
     with pytest.raises(DataError, match="does not look like labels"):
         decide(column([f"free text {n}" for n in range(50)]))
     assert decide(column([f"free text {n}" for n in range(50)]), "task=classification")[2] == "classification"
-
-
-def test_labels_are_text_and_numbers_are_finite() -> None:
-    rows = column([1, "1", 1.0, True, " yes "])
-    assert read_targets(rows, "label", "classification") == ["1", "1", "1", "true", "yes"]
-    assert read_targets(column(["1", 2, 3.5]), "label", "regression") == [1.0, 2.0, 3.5]
-
-
-@pytest.mark.parametrize("bad", [None, "", "NaN", float("nan"), float("inf"), "inf", "high"])
-def test_targets_that_are_no_numbers_are_named(bad: Any) -> None:
-    with pytest.raises(DataError, match=r"1 of 3 rows have no usable target in 'label' \(row 1: "):
-        read_targets(column([1.0, bad, 2.0]), "label", "regression")
 
 
 def test_several_targets_make_a_record() -> None:

@@ -15,8 +15,9 @@ from predgen.data.batches import pad_prompts
 from predgen.data.prompts import PromptEncoder
 from predgen.decoding.beam import search_trie
 from predgen.decoding.score import score_trie
+from predgen.model.prefix import Prefix, Tree
 from predgen.model.rereading import PathwiseWriter
-from predgen.model.writer import Prefix, Tree, Writer
+from predgen.model.writer import Writer
 
 CUE = "\nAnswer:"
 BODIES = ["bad", "The film was very good and I liked it", "a good one"]

@@ -15,8 +15,9 @@ from predgen.decoding.decode import decode as decode_answers
 from predgen.decoding.score import widen
 from predgen.decoding.walk import walk
 from predgen.model.history import free_history, gold_history, mixed_history, parallel_history, write_history
+from predgen.model.prefix import Prefix
 from predgen.model.sampling import GumbelNoise, draw_coins
-from predgen.model.writer import Prefix, Writer
+from predgen.model.writer import Writer
 
 CUE = "\nAnswer:"
 BODIES = ["bad", "The film was very good and I liked it", "a good one", "terrible"]

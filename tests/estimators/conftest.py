@@ -10,7 +10,7 @@ import pytest
 from accelerate import accelerator
 
 from predgen.estimators import PredGenClassifier, PredGenRegressor
-from predgen.training import fit as fit_module
+from predgen.training import course
 from predgen.training.estimate import Estimate
 
 WORDS = ("good", "bad", "very good", "terrible")
@@ -25,7 +25,7 @@ def light() -> Iterator[None]:
     and the Trainer's collection of garbage, which goes through all that the session holds.
     """
     patch = pytest.MonkeyPatch()
-    patch.setattr(fit_module, "_estimate", lambda *arguments: Estimate(0.0, 0.0, 0, 0, arguments[4]))
+    patch.setattr(course, "_estimate", lambda *arguments: Estimate(0.0, 0.0, 0, 0, arguments[4]))
     patch.setattr(peft.PeftModel, "create_or_update_model_card", lambda self, folder: None)
     patch.setattr(accelerator, "release_memory", lambda *objects: [None] * len(objects))
     yield

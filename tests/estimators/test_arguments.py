@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 
-from predgen.config import RunConfig, load_config
+from predgen.config import RunConfig
+from predgen.config_reading import load_config
 from predgen.errors import ConfigError
 from predgen.estimators import PredGenClassifier, PredGenRegressor
 from predgen.estimators.arguments import (

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from predgen.config import load_config
+from predgen.config_reading import load_config
 from predgen.loading import load_single as load
 from predgen.run import Run
 from predgen.training.fit import fit

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from predgen.config import load_config
+from predgen.config_reading import load_config
 from predgen.data.tasks import TASKS
 from predgen.errors import DataError
 from predgen.information import paper_runs

@@ -19,8 +19,9 @@ from predgen.model.history import (
     parallel_history,
     write_history,
 )
+from predgen.model.prefix import Prefix
 from predgen.model.sampling import GumbelNoise, draw_coins
-from predgen.model.writer import Prefix, Writer
+from predgen.model.writer import Writer
 
 CUE = "\nAnswer:"
 BODIES = ["bad", "The film was very good and I liked it", "a good one", "terrible"]

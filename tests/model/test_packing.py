@@ -8,8 +8,9 @@ from transformers import PreTrainedModel
 from predgen.data.batches import PromptBatch, pad_prompts
 from predgen.model import packing
 from predgen.model.packing import lay_out
+from predgen.model.prefix import Prefix
 from predgen.model.rereading import PathwiseWriter
-from predgen.model.writer import Prefix, Writer
+from predgen.model.writer import Writer
 
 LENGTHS = [23, 1, 7, 2, 12, 3, 5]  # beyond the tiny models' windows, and a prompt of one token
 

@@ -9,7 +9,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from predgen.answers.fields import build_fields
 from predgen.answers.spaces import LabelSet, NumberGrid
-from predgen.config import PeftConfig, load_config
+from predgen.config import PeftConfig
+from predgen.config_reading import load_config
 from predgen.data.batches import TrainingRow, collate, pad_prompts
 from predgen.data.prompts import PromptEncoder
 from predgen.model.build import Setting, build_fields_method, build_method

@@ -19,7 +19,7 @@ from predgen.model.rereading import PathwiseWriter, RereadingWriter
 from predgen.model.shared_head import head_length, prefill_behind, prefill_with_tree, read_head
 from predgen.model.writer import Writer
 from predgen.model.writer_loss import WriterLoss
-from predgen.prediction import score_answers, score_prompts
+from predgen.scoring import score_answers, score_prompts
 
 HEAD = [7, 30, 31, 32, 33, 34, 35, 36, 37, 38]  # longer than the tiny models' windows
 RESTS = [[40], [41, 42, 43, 44, 45, 46, 47], [48, 49], [50, 51, 52, 53]]

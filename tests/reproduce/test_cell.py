@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from predgen.config import load_config
+from predgen.config_reading import load_config
 from predgen.data.tasks import TASKS, find
 from predgen.errors import ConfigError, DataError
 from predgen.reproduce.cell import Cell, cells_of, config_of, digest_of, rates_of, reports_of, tasks_of
@@ -77,7 +77,7 @@ def test_small_training_sets_leave_rows_to_select_on() -> None:
 def test_a_variant_in_steps_follows_the_number_of_steps() -> None:
     by_name = {variant.name: variant for variant in EXPERIMENTS["fig4"].variants}
     assert config_of(one(variant=by_name["steps-0.25"]), 1e-3).sampling.steps == 0.25
-    assert config_of(one(variant=by_name["steps-4"]), 1e-3).sampling.steps == 400  # of 2 × 800 / 16
+    assert config_of(one(variant=by_name["steps-4"]), 1e-3).sampling.steps == 256  # of 2 × 500 / 16, each epoch rounded up
 
 
 def test_reports_are_all_official_splits_with_labels() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from predgen.config import load_config
+from predgen.config_reading import load_config
 from predgen.training.fit import Fitted, fit
 
 WORDS = ["good", "very good", "bad", "terrible", "not good", "liked it", "simply bad"]

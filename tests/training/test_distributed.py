@@ -30,10 +30,10 @@ from safetensors.torch import load_file
 from torch import nn
 
 import predgen
-from predgen.config import load_config
+from predgen.config_reading import load_config
 from predgen.data.batches import TrainingRow, collate
-from predgen.prediction import score_answers
 from predgen.processes import join_processes
+from predgen.scoring import score_answers
 from predgen.sharded import is_sharded, open_entrances, whole
 from predgen.training.fit import fit
 

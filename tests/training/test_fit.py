@@ -13,15 +13,16 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
 
 import predgen
-from predgen.config import load_config
+from predgen.config_reading import load_config
 from predgen.data.batches import pad_prompts
 from predgen.data.prompts import EncodedRows
 from predgen.decoding.calibrate import Calibration
 from predgen.decoding.options import PredictOptions
 from predgen.errors import ConfigError, ModelError, PredgenError, RunFolderError
-from predgen.prediction import LabelPrediction, NumberPrediction, RowError, score_answer_rows, score_prompts
+from predgen.prediction import LabelPrediction, NumberPrediction, RowError
 from predgen.processes import Processes
 from predgen.reliability import reliability_curves
+from predgen.scoring import score_answer_rows, score_prompts
 from predgen.training import fit as fit_module
 from predgen.training.fit import Fitted, fit
 

@@ -13,7 +13,7 @@ import predgen
 from predgen.answers.free_number import FreeNumber
 from predgen.cli import app
 from predgen.compare import compare
-from predgen.config import load_config
+from predgen.config_reading import load_config
 from predgen.errors import ConfigError, DataError
 from predgen.prediction import NumberPrediction, to_json
 from predgen.run import Run

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 import predgen
 from predgen.answers.spaces import LogGrid, NumberGrid
 from predgen.cli import app
-from predgen.config import load_config
+from predgen.config_reading import load_config
 from predgen.decoding.options import PredictOptions
 from predgen.errors import ConfigError, DataError
 from predgen.prediction import LabelPrediction, NumberPrediction, to_json

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from predgen.config import load_config
+from predgen.config_reading import load_config
 from predgen.errors import ModelError
 from predgen.model.method import Method
 from predgen.model.outputs import StepOutput

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 import predgen
 from predgen.cli import app
-from predgen.config import load_config
+from predgen.config_reading import load_config
 from predgen.errors import ConfigError, DataError, ModelError
 from predgen.evaluate import evaluate_source
 from predgen.information.token_map import explain

@@ -12,7 +12,7 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import predgen
-from predgen.config import load_config
+from predgen.config_reading import load_config
 from predgen.errors import ConfigError, Interrupted, RunFolderError
 from predgen.export import export
 from predgen.peft_methods import METHODS

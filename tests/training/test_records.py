@@ -11,7 +11,7 @@ import torch
 import predgen
 from predgen.answers.spaces import LabelSet, NumberGrid
 from predgen.compare import compare
-from predgen.config import load_config
+from predgen.config_reading import load_config
 from predgen.decoding.options import PredictOptions
 from predgen.errors import ConfigError, RunFolderError
 from predgen.evaluate import evaluate_source

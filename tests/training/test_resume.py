@@ -13,7 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from predgen.config import load_config
+from predgen.config_reading import load_config
 from predgen.errors import Interrupted, ModelError, RunFolderError
 from predgen.training import checkpoints
 from predgen.training import fit as fit_module

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import predgen
-from predgen.config import load_config
+from predgen.config_reading import load_config
 from predgen.errors import AnswerError, ConfigError, DataError, ModelError
 from predgen.model.outputs import StepOutput
 from predgen.model.predgen import PredGen

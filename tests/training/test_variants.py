@@ -10,7 +10,7 @@ import pytest
 from transformers import PreTrainedTokenizerFast
 
 import predgen
-from predgen.config import load_config
+from predgen.config_reading import load_config
 from predgen.training.fit import Fitted, fit
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import optuna
 import pytest
 
-from predgen.config import load_config, named_settings
+from predgen.config_reading import load_config, named_settings
 from predgen.errors import ConfigError
 from predgen.tuning.search_space import (
     DEFAULT,

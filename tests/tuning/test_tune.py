@@ -9,7 +9,8 @@ import pytest
 from optuna.trial import TrialState
 
 import predgen
-from predgen.config import RunConfig, load_config, with_settings
+from predgen.config import RunConfig
+from predgen.config_reading import load_config, with_settings
 from predgen.errors import Interrupted, ModelError, RunFolderError
 from predgen.training.fit import fit
 from predgen.tuning import trial as trial_module

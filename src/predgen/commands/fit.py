@@ -61,7 +61,7 @@ def fit(
     trust_remote_code: TrustRemoteCode = False,
 ) -> None:
     """Train on rows of text and write a run folder."""
-    from predgen.config import load_config
+    from predgen.config_reading import load_config
 
     if resume and config is None and data is None and out_folder is not None:
         config = str(Path(out_folder) / "config.yaml")

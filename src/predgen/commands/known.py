@@ -20,7 +20,7 @@ def list_peft(
     trust_remote_code: TrustRemoteCode = False,
 ) -> None:
     """List the PEFT methods: what each learns, and how much of a model that is."""
-    from predgen.config import load_config
+    from predgen.config_reading import load_config
     from predgen.peft_methods.listing import listed
 
     config = load_config(None, [f"peft.rank={rank}", *(set_ or [])]).peft

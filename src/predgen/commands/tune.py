@@ -57,7 +57,7 @@ def tune(
 ) -> None:
     """Search for the settings that do best on the dev rows; the same command goes on with a search that was stopped."""
     _check_optuna()
-    from predgen.config import load_config, named_settings
+    from predgen.config_reading import load_config, named_settings
     from predgen.printing import print_evaluation
     from predgen.training.estimate import seconds_of
     from predgen.training.run_folder import METRICS, read_json

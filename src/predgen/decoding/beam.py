@@ -26,7 +26,8 @@ from predgen.answers.tables import AnswerTable, Below
 from predgen.config import Normalise
 from predgen.decoding.score import LOGITS_AT_ONCE, widen
 from predgen.decoding.support import Floats, Support
-from predgen.model.writer import Prefix, Tree, Writer
+from predgen.model.prefix import Prefix, Tree
+from predgen.model.writer import Writer
 
 Integers = NDArray[np.int64]
 _WIDTH = 32  # prefixes a level of the first sweep

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from predgen.decoding.score import LOGITS_AT_ONCE, widen
 from predgen.model.outputs import Scores
-from predgen.model.writer import Prefix, Writer
+from predgen.model.prefix import Prefix
+from predgen.model.writer import Writer
 
 ABSENT = -1e4  # the log-probability of a label that stands for no option of the row: small, and no infinity
 

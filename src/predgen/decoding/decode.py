@@ -17,8 +17,9 @@ from predgen.decoding.score import TrieScores, one_pass_rows, score_trie, scores
 from predgen.decoding.walk import walk
 from predgen.model.history import gold_history, read_by_director
 from predgen.model.outputs import Scores
+from predgen.model.prefix import Prefix
 from predgen.model.shared_head import SharedHead, prefill_behind, prefill_with_tree
-from predgen.model.writer import Prefix, Writer
+from predgen.model.writer import Writer
 
 
 class Decoded(NamedTuple):

@@ -16,7 +16,8 @@ from predgen.answers.tables import AnswerTable
 from predgen.config import Normalise
 from predgen.decoding.decode import Decoded, as_decoded
 from predgen.decoding.score import LOGITS_AT_ONCE, NODES_AT_ONCE, TrieScores, scores_of
-from predgen.model.writer import Prefix, Writer
+from predgen.model.prefix import Prefix
+from predgen.model.writer import Writer
 
 
 class FieldTree(nn.Module):

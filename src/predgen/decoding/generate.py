@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from predgen.answers.build import Table
-from predgen.model.writer import Prefix, Writer
+from predgen.model.prefix import Prefix
+from predgen.model.writer import Writer
 
 
 @torch.no_grad()

@@ -16,7 +16,8 @@ from torch.utils.checkpoint import checkpoint
 
 from predgen.answers.tables import AnswerTable
 from predgen.config import Normalise
-from predgen.model.writer import Prefix, Writer
+from predgen.model.prefix import Prefix
+from predgen.model.writer import Writer
 
 # The largest block of next-token logits held at once: rows · nodes · vocabulary, in numbers.
 LOGITS_AT_ONCE = 64 * 2**20

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from predgen.answers.spaces import LabelSet
-from predgen.data.schema import NO, YES
+from predgen.data.columns import NO, YES
 from predgen.decoding.decide import Floats, class_decisions
 from predgen.model.outputs import Scores
 

@@ -20,7 +20,7 @@ from predgen.decoding.walk import walk
 from predgen.model.history import read_by_director
 from predgen.model.method import WritingMethod
 from predgen.model.outputs import Scores
-from predgen.model.writer import Prefix
+from predgen.model.prefix import Prefix
 
 _DRAWS = 3  # the stream of one row's generator; scheduled sampling has others
 

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from predgen.answers.build import Table
 from predgen.answers.option_table import OptionTable
-from predgen.model.writer import Prefix, Writer
+from predgen.model.prefix import Prefix
+from predgen.model.writer import Writer
 from predgen.sharded import is_sharded
 
 LOOK_EVERY = 16  # tokens after which it is asked whether any row still writes

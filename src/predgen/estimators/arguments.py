@@ -14,7 +14,8 @@ from typing import Any
 
 import yaml
 
-from predgen.config import RunConfig, load_config
+from predgen.config import RunConfig
+from predgen.config_reading import load_config
 from predgen.errors import ConfigError
 
 # Names that differ from the setting's are scikit-learn's own, which its tools look for (random_state, class_weight), or

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from predgen.config import config_from_dict
+from predgen.config_reading import config_from_dict
 from predgen.data.templates import template_fields
 from predgen.errors import RunFolderError
 from predgen.estimators.arguments import arguments_of, plain, settings_besides

@@ -14,8 +14,9 @@ import torch
 from torch import Tensor
 
 from predgen.data.batches import pad_prompts
+from predgen.model.prefix import Prefix, as_prefix
 from predgen.model.tree_mask import blank_where_unseen
-from predgen.model.writer import Prefix, Writer, as_prefix
+from predgen.model.writer import Writer
 
 # Columns of a pass. Its tails look past each other's columns in vain, so that more of them cost more than they save.
 COLUMNS_AT_ONCE = 256

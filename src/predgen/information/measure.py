@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from predgen.answers.spaces import LabelSet, LogGrid
-from predgen.data.schema import read_fields
+from predgen.data.columns import read_fields
 from predgen.data.splits import sample_rows
 from predgen.data.table import Table
 from predgen.errors import ConfigError, DataError

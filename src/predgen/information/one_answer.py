@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from predgen.base_run import BaseRun
-from predgen.data.schema import TargetField
+from predgen.data.columns import TargetField
 from predgen.errors import ConfigError, nearest
 from predgen.model.record import CuedMethod
 from predgen.record_run import RecordRun

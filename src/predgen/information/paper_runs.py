@@ -9,8 +9,8 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from predgen.config import DataConfig, PromptConfig, RunConfig, SpaceConfig, TrainConfig
+from predgen.data.columns import read_targets
 from predgen.data.objects import table_of
-from predgen.data.schema import read_targets
 from predgen.data.sources import SOURCES, read_table
 from predgen.data.table import Table
 from predgen.data.tasks import TASKS

@@ -14,9 +14,10 @@ from predgen.model.history import gold_history
 from predgen.model.method import Method, WritingMethod
 from predgen.model.outputs import Scores, StepOutput
 from predgen.model.pooling import Head, build_pool
+from predgen.model.prefix import Prefix
 from predgen.model.scale import Scale
 from predgen.model.shared_head import SharedHead, read_behind, read_head
-from predgen.model.writer import Prefix, Writer
+from predgen.model.writer import Writer
 
 
 class Generator(WritingMethod):

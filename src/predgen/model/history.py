@@ -17,8 +17,9 @@ from predgen.answers.build import Table
 from predgen.answers.option_table import OptionTable
 from predgen.config import OwnTokens, SamplingMode
 from predgen.decoding.walk import LOOK_EVERY, any_running, walk
+from predgen.model.prefix import Prefix
 from predgen.model.sampling import GumbelNoise
-from predgen.model.writer import Prefix, Writer
+from predgen.model.writer import Writer
 
 
 class History(NamedTuple):

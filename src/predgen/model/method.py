@@ -12,8 +12,9 @@ from predgen.answers.build import Table
 from predgen.decoding.decode import Decoded, decode, read_and_decode
 from predgen.decoding.generate import generate_freely
 from predgen.model.outputs import Scores, StepOutput
+from predgen.model.prefix import Prefix
 from predgen.model.shared_head import SharedHead, prefill_behind, read_head
-from predgen.model.writer import Prefix, Writer
+from predgen.model.writer import Writer
 from predgen.model.writer_loss import WriterLoss
 
 P = TypeVar("P")  # prompts as a method reads them

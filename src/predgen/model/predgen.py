@@ -17,9 +17,10 @@ from predgen.model.history import History, gold_history, write_history
 from predgen.model.losses import JointLoss
 from predgen.model.method import WritingMethod
 from predgen.model.outputs import Scores, StepOutput
+from predgen.model.prefix import Prefix
 from predgen.model.sampling import GumbelNoise, draw_coins
 from predgen.model.schedules import Schedule
-from predgen.model.writer import Prefix, Writer
+from predgen.model.writer import Writer
 from predgen.model.writer_loss import WriterLoss
 
 

@@ -15,8 +15,9 @@ from transformers import DynamicCache
 
 from predgen.answers.tables import AnswerTable
 from predgen.model.packing import lay_out
+from predgen.model.prefix import Prefix, as_prefix
 from predgen.model.tree_mask import tree_bias
-from predgen.model.writer import Prefix, Writer, as_prefix, last_columns, positions
+from predgen.model.writer import Writer, last_columns, positions
 
 FEWEST_TOKENS = 8  # of a head that is worth a pass of its own
 FEWEST_PROMPTS = 16  # that must share it

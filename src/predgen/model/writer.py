@@ -7,124 +7,18 @@ own that shares the prompt's tensors, so that sampling, training and scoring can
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 from transformers import DynamicCache, PreTrainedModel
-from transformers.cache_utils import DynamicLayer
 
-from predgen.errors import ModelError
 from predgen.model.packing import Lines, lay_out
+from predgen.model.prefix import Prefix, Tree, Written, as_prefix
 from predgen.model.tree_mask import layer_windows, tree_bias
 
 if TYPE_CHECKING:
     from peft import PeftModel
-
-
-class Prefix(NamedTuple):
-    """Everything that later passes need of B rows read so far (S columns)."""
-
-    keys: tuple[Tensor, ...]  # one a layer, (B, heads, S, head size); none where every pass reads anew
-    values: tuple[Tensor, ...]  # as keys
-    ids: Tensor  # (B, S) int64
-    mask: Tensor  # (B, S) int64; 0 on padding
-    logits: Tensor  # (B, V) next-token logits behind the last column; (B, 0) where it has not been read yet
-    all_logits: Tensor | None = None  # (B, S, V); those behind every column, where they were asked for
-
-    @property
-    def lengths(self) -> Tensor:
-        """Real tokens of each row, (B,)."""
-        return self.mask.sum(dim=1)
-
-    def detached(self) -> Prefix:
-        """The same prefix without its gradient."""
-        return Prefix(
-            tuple(key.detach() for key in self.keys),
-            tuple(value.detach() for value in self.values),
-            self.ids,
-            self.mask,
-            self.logits.detach(),
-        )
-
-    def rows(self, start: int, stop: int) -> Prefix:
-        """Some of the rows."""
-        return Prefix(
-            tuple(key[start:stop] for key in self.keys),
-            tuple(value[start:stop] for value in self.values),
-            self.ids[start:stop],
-            self.mask[start:stop],
-            self.logits[start:stop],
-        )
-
-    def repeated(self, times: int) -> Prefix:
-        """Every row so many times, one copy behind the other."""
-        return Prefix(
-            tuple(key.repeat_interleave(times, dim=0) for key in self.keys),
-            tuple(value.repeat_interleave(times, dim=0) for value in self.values),
-            self.ids.repeat_interleave(times, dim=0),
-            self.mask.repeat_interleave(times, dim=0),
-            self.logits.repeat_interleave(times, dim=0),
-        )
-
-    def cache(self) -> DynamicCache:
-        """A fresh cache over the same tensors; growing it leaves the prefix as it is."""
-        cache = DynamicCache()
-        for key, value in zip(self.keys, self.values, strict=True):
-            layer = DynamicLayer()  # type: ignore[no-untyped-call]
-            layer.keys, layer.values = key, value
-            layer.dtype, layer.device, layer.is_initialized = key.dtype, key.device, True
-            cache.layers.append(layer)
-        return cache
-
-
-class Written(NamedTuple):
-    """T answer tokens read behind a prefix of S columns."""
-
-    states: Tensor  # (B, T, d); the last hidden states, the paper's Z over the answer
-    logits: Tensor  # (B, T + 1, V); column t predicts the t-th token behind the prefix, the first by the prefix alone
-    prefix: Prefix  # the prefix grown by these tokens
-    prompt_logits: Tensor | None  # (B, S, V); those behind every column of the prefix, where they were asked for
-    layers: tuple[Tensor, ...] = ()  # (B, T, d) each; the embeddings' states and every layer's, the last as `states`
-
-
-class Tree(NamedTuple):
-    """Trees that each row has of its own behind a prefix, as far as they are read; B rows, M nodes, S columns."""
-
-    keys: tuple[Tensor, ...]  # one a layer, (B, heads, S + M, head size); none where every pass reads anew
-    values: tuple[Tensor, ...]  # as keys
-    ids: Tensor  # (B, M) int64
-    depth: Tensor  # (B, M) int64; 1 right behind the prompt
-    sees: Tensor  # (B, M, M) bool; node i attends to node j: itself or an ancestor
-
-    @staticmethod
-    def bare(prefix: Prefix) -> Tree:
-        """A tree without nodes."""
-        none = prefix.ids[:, :0]
-        return Tree(prefix.keys, prefix.values, none, none, none[:, :, None].expand(-1, -1, 0).bool())
-
-    def planted(self, ids: Tensor, parent: Tensor) -> Tree:
-        """The tree with K nodes more, which have not been read yet.
-
-        Args:
-            ids: (B, K) tokens.
-            parent: (B, K) their parents among the M nodes, -1 for the prompt's end.
-        """
-        rows, count = ids.shape
-        own = torch.eye(count, dtype=torch.bool, device=ids.device).expand(rows, count, count)
-        depth, above = torch.ones_like(ids), self.sees.new_zeros(rows, count, self.ids.shape[1])
-        if self.ids.shape[1]:
-            at, rooted = parent.clamp_min(0), parent < 0
-            depth = torch.where(rooted, depth, self.depth.gather(1, at) + 1)
-            above = self.sees.gather(1, at[:, :, None].expand_as(above)) & ~rooted[:, :, None]
-        wider = nn.functional.pad(self.sees, (0, count))
-        return Tree(
-            self.keys,
-            self.values,
-            torch.cat([self.ids, ids], dim=1),
-            torch.cat([self.depth, depth], dim=1),
-            torch.cat([wider, torch.cat([above, own], dim=2)], dim=1),
-        )
 
 
 class Writer(nn.Module):
@@ -435,25 +329,3 @@ def last_columns(ids: Tensor, count: int = 1) -> Tensor:
     Of a slice torch multiplies every row on its own, and in bfloat16 copies the projection's weight for each.
     """
     return torch.arange(ids.shape[1] - count, ids.shape[1], device=ids.device)
-
-
-def as_prefix(cache: Any, ids: Tensor, mask: Tensor, logits: Tensor) -> Prefix:
-    """What a pass left in its cache, with what was read.
-
-    Raises:
-        ModelError: If the cache does not hold all of it.
-    """
-    layers = getattr(cache, "layers", [])
-    # A model that drops or replaces the cache would answer without having read the prompt, and not say so.
-    if not layers or any(getattr(layer, "keys", None) is None for layer in layers):
-        raise ModelError(
-            "This model returned no key-value cache for its prompt.",
-            "predgen needs a decoder whose layers all keep keys and values.",
-            "Choose another model, or switch gradient checkpointing off.",
-        )
-    if any(layer.keys.shape[-2] != mask.shape[1] for layer in layers):
-        raise ModelError(
-            f"This model's cache does not hold all {mask.shape[1]} tokens of its prompt.",
-            "Windowed and recurrent caches cannot branch.",
-        )
-    return Prefix(tuple(layer.keys for layer in layers), tuple(layer.values for layer in layers), ids, mask, logits)

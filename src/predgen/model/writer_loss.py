@@ -13,7 +13,7 @@ from predgen.answers.tables import AnswerTable
 from predgen.config import Normalise
 from predgen.model.history import History
 from predgen.model.losses import masked_mean, token_losses
-from predgen.model.writer import Prefix, Written
+from predgen.model.prefix import Prefix, Written
 
 
 class WriterLosses(NamedTuple):

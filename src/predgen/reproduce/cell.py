@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from predgen.config import RunConfig, load_config
+from predgen.config import RunConfig
+from predgen.config_reading import load_config
 from predgen.data.tasks import find
 from predgen.data.tasks.task import SplitName, Task
 from predgen.errors import ConfigError, nearest

@@ -12,7 +12,7 @@ from typing import Any
 
 from predgen.config import RunConfig
 from predgen.data.checks import overlap
-from predgen.data.schema import read_fields
+from predgen.data.columns import read_fields
 from predgen.data.sources import read_table
 from predgen.data.splits import sample_rows
 from predgen.data.table import Row, Table

@@ -69,13 +69,13 @@ SCALES: dict[str, Scale] = {
         ),
         Scale(
             name="cpu",
-            title="800 training rows in bfloat16, for two CPU cores",
+            title="500 training rows in bfloat16, for two CPU cores",
             models=("smollm2-135m",),
             peft=("lora",),
             seeds=(0, 1),
             rates=(1e-3, 4e-4),
             methods=_COMPARED,
-            train_rows=800,
+            train_rows=500,
             dev_rows=200,
             report_rows=1000,
             settings={

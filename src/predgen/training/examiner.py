@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from predgen.answers.spaces import Space
 from predgen.config import AnswerKind, Switch
-from predgen.data.schema import YES, TargetField
+from predgen.data.columns import YES, TargetField
 from predgen.decoding.slots import decide_slots
 from predgen.evaluation import Targets, decision_metrics
 from predgen.metrics import Baseline, baseline_metrics, check_metric, default_metric

@@ -11,14 +11,13 @@ from torch import nn
 from predgen import __version__
 from predgen.answers.build import Table
 from predgen.answers.free_table import FreeTable
-from predgen.config import RunConfig
-from predgen.metrics import Baseline
 from predgen.model.record import RecordMethod
 from predgen.model.scale import Scale
 from predgen.record_run import RecordRun
 from predgen.run import Run
 from predgen.training.bench import Bench
 from predgen.training.examiner import Verdict
+from predgen.training.plan import Plan
 from predgen.training.prepare import Prepared
 from predgen.training.record_folder import FieldRecord, SharedRecord
 from predgen.training.run_folder import RunRecord
@@ -29,25 +28,19 @@ class Trained:
     """All that training leaves.
 
     Args:
-        config: The resolved settings.
-        prepared: The rows.
+        plan: What was to be done.
         bench: What the method was trained with.
         method: With the best checkpoint's weights.
         scales: Each answer's, of the training targets.
-        baselines: Each answer's, likewise.
-        metric: What selected the checkpoint.
         verdict: The dev rows'.
         best_step: The optimizer step of the best checkpoint.
         total_steps: Of the run.
     """
 
-    config: RunConfig
-    prepared: Prepared
+    plan: Plan
     bench: Bench
     method: nn.Module
     scales: tuple[Scale, ...]
-    baselines: tuple[Baseline, ...]
-    metric: str
     verdict: Verdict
     best_step: int
     total_steps: int
@@ -55,30 +48,30 @@ class Trained:
 
 def finished_run(trained: Trained) -> Run | RecordRun:
     """The run, of one answer or of several."""
-    return _single(trained) if trained.prepared.schema.kind == "single" else _several(trained)
+    return _single(trained) if trained.plan.prepared.schema.kind == "single" else _several(trained)
 
 
 def _single(trained: Trained) -> Run:
-    field, judged = trained.prepared.schema.fields[0], trained.verdict.fields[0]
+    field, judged = trained.plan.prepared.schema.fields[0], trained.verdict.fields[0]
     record = RunRecord(
         task=field.task,
-        template=trained.prepared.schema.template,
+        template=trained.plan.prepared.schema.template,
         target=field.column,
         max_tokens=trained.bench.encoder.max_tokens,
         space=trained.bench.spaces[0].to_json(),
         base=_base(trained),
         decision=judged.result.decision,
-        metric=trained.metric,
+        metric=trained.plan.metric,
         dev_value=judged.result.value,
         best_step=trained.best_step,
         mean=trained.scales[0].mean,
         spread=trained.scales[0].spread,
         calibration=asdict(judged.calibration),
-        baseline=dict(trained.baselines[0]),
-        data=_data_record(trained.prepared),
+        baseline=dict(trained.plan.baselines[0]),
+        data=_data_record(trained.plan.prepared),
         total_steps=trained.total_steps,
         versions=_versions(),
-        config=trained.config.to_dict(),
+        config=trained.plan.config.to_dict(),
         scoring=trained.bench.scoring,
         answers=_how_found(trained.bench.tables[0]),
     )
@@ -86,7 +79,7 @@ def _single(trained: Trained) -> Run:
 
 
 def _several(trained: Trained) -> RecordRun:
-    schema, verdict = trained.prepared.schema, trained.verdict
+    schema, verdict = trained.plan.prepared.schema, trained.verdict
     assert schema.kind != "single"
     fields = tuple(
         FieldRecord(
@@ -106,7 +99,7 @@ def _several(trained: Trained) -> RecordRun:
             baseline=dict(baseline),
         )
         for field, space, judged, scale, baseline in zip(
-            schema.fields, trained.bench.spaces, verdict.fields, trained.scales, trained.baselines, strict=True
+            schema.fields, trained.bench.spaces, verdict.fields, trained.scales, trained.plan.baselines, strict=True
         )
     )
     record = SharedRecord(
@@ -114,13 +107,13 @@ def _several(trained: Trained) -> RecordRun:
         template=schema.template,
         max_tokens=trained.bench.encoder.max_tokens,
         base=_base(trained),
-        metric=trained.metric,
+        metric=trained.plan.metric,
         dev_value=verdict.result.value,
         best_step=trained.best_step,
-        data=_data_record(trained.prepared),
+        data=_data_record(trained.plan.prepared),
         total_steps=trained.total_steps,
         versions=_versions(),
-        config=trained.config.to_dict(),
+        config=trained.plan.config.to_dict(),
         scoring=trained.bench.scoring,
         fields=fields,
     )
@@ -149,7 +142,7 @@ def _run(trained: Trained, place: int, record: RunRecord, method: nn.Module) -> 
         tokenizer=trained.bench.base.tokenizer,
         calibration=judged.calibration,
         conformal=judged.conformal,
-        batch_size=trained.config.train.eval_batch_size,
+        batch_size=trained.plan.config.train.eval_batch_size,
     )
 
 
@@ -157,7 +150,7 @@ def _base(trained: Trained) -> dict[str, Any]:
     base = trained.bench.base
     return {
         "name": base.name,
-        "revision": trained.config.model.revision,
+        "revision": trained.plan.config.model.revision,
         "sha256": base.sha256,
         "licence": base.licence,
     }

@@ -9,9 +9,10 @@ from predgen.answers.infer import infer_space
 from predgen.answers.spaces import Space
 from predgen.config import DataConfig, FieldConfig, RunConfig
 from predgen.data.checks import duplicates_across, overlaps, rounded_targets, strange_targets, unseen_labels
+from predgen.data.columns import NO, YES, read_fields, read_solutions, read_weights
 from predgen.data.objects import RowsInMemory
 from predgen.data.options import Question, body_of
-from predgen.data.schema import NO, YES, Schema, decide_schema, read_fields, read_solutions, read_weights
+from predgen.data.schema import Schema, decide_schema
 from predgen.data.sources import read_table
 from predgen.data.splits import sample_rows, split_rows
 from predgen.decoding.slots import YES_OR_NO

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from predgen.config import Scoring, Task
-from predgen.data.schema import TargetField
+from predgen.data.columns import TargetField
 from predgen.errors import RunFolderError
 from predgen.training.run_folder import (
     FORMAT_VERSION,

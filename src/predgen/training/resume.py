@@ -8,7 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from predgen.config import RunConfig, load_config
+from predgen.config import RunConfig
+from predgen.config_reading import load_config
 from predgen.errors import RunFolderError
 from predgen.training.checkpoints import find_checkpoint, step_of
 from predgen.training.prepare import Prepared

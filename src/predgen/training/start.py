@@ -9,7 +9,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from predgen.config import RunConfig, config_from_dict
+from predgen.config import RunConfig
+from predgen.config_reading import config_from_dict
 from predgen.errors import ConfigError
 from predgen.loading import load
 from predgen.model.bases import check_sha256

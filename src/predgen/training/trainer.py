@@ -28,6 +28,7 @@ from predgen.metrics import METRICS
 from predgen.model.outputs import StepOutput
 from predgen.peft_methods.method import PeftMethod
 from predgen.sharded import divided_like, is_sharded, open_entrances
+from predgen.training.arguments import trainer_arguments
 from predgen.training.checkpoints import (
     Checkpoint,
     folder_of,
@@ -43,9 +44,9 @@ from predgen.training.checkpoints import (
 )
 from predgen.training.dev_result import DevResult
 from predgen.training.guards import FiniteGuard
+from predgen.training.loss_parts import loss_parts
 from predgen.training.passes import SHARE, Division, StepLoader
 from predgen.training.redone import RedoneStep
-from predgen.training.run_folder import CHECKPOINTS
 from predgen.training.weights import load_trained, trained_tensors
 
 # The files of a checkpoint.
@@ -95,7 +96,7 @@ class PredGenTrainer(Trainer):
         self._step = RedoneStep(division, say)
         super().__init__(
             model=method,
-            args=_arguments(config, total_steps, folder, metric, mixed=peft.whole, division=division),
+            args=trainer_arguments(config, total_steps, folder, metric, mixed=peft.whole, division=division),
             train_dataset=list(rows),
             eval_dataset=[],  # only its presence is asked for
             # After the optimizer's step and before the gradients are cleared, which some PEFT methods need.
@@ -195,7 +196,7 @@ class PredGenTrainer(Trainer):
             rows = sum(self._processes.gathered(self._window_rows))
             seconds = time.monotonic() - self._window_start
             if window:
-                logs = {**logs, **_parts(window), "rows_per_second": rows / max(seconds, 1e-9)}
+                logs = {**logs, **loss_parts(window), "rows_per_second": rows / max(seconds, 1e-9)}
                 self._window, self._window_rows, self._window_start = [], 0, time.monotonic()
         super().log(logs, start_time)
 
@@ -352,67 +353,3 @@ class _AfterStep(TrainerCallback):
 def _of_rank(name: str, rank: int) -> str:
     """A file of a checkpoint that each process has one of."""
     return name if rank == 0 else f"{name}-{rank}"
-
-
-def _arguments(
-    config: TrainConfig, total_steps: int, folder: Path, metric: str, mixed: bool, division: Division
-) -> TrainingArguments:
-    """The Trainer's settings.
-
-    `mixed`: whether the weights that learn are the base's own, which stay in float32 while the passes are cast; a
-    frozen base is held in the lower precision itself, and needs no casting.
-    """
-    every = max(1, total_steps // config.evaluations)
-    arguments = TrainingArguments(
-        output_dir=str(folder / CHECKPOINTS),
-        max_steps=total_steps,
-        per_device_train_batch_size=division.width,
-        gradient_accumulation_steps=division.passes,
-        learning_rate=config.learning_rate,
-        weight_decay=config.weight_decay,
-        max_grad_norm=config.clip,
-        lr_scheduler_type="constant_with_warmup" if config.schedule == "constant" else config.schedule,
-        warmup_steps=math.ceil(config.warmup * total_steps if config.warmup <= 1 else min(config.warmup, total_steps)),
-        use_cpu=not torch.cuda.is_available(),
-        bf16=mixed and config.precision == "bf16",
-        fp16=config.precision == "fp16",
-        seed=config.seed,
-        data_seed=config.seed,
-        logging_steps=max(1, total_steps // 100),
-        eval_strategy="steps",
-        eval_steps=every,
-        save_strategy="steps",
-        save_steps=every,
-        load_best_model_at_end=True,
-        metric_for_best_model=metric,
-        greater_is_better=METRICS[metric].greater_is_better,
-        remove_unused_columns=False,
-        disable_tqdm=True,
-        report_to="none",  # trackers come as callbacks
-        logging_nan_inf_filter=False,  # such losses are refused before
-        ddp_broadcast_buffers=False,  # no buffer changes while training
-    )
-    if arguments.n_gpu > 1:
-        arguments._n_gpu = 1  # several GPUs take several processes; in one the Trainer would divide each batch itself
-    return arguments
-
-
-def _parts(window: Sequence[StepOutput]) -> dict[str, float]:
-    """Means over the rows seen since the last log; L_D apart for gold and own histories."""
-    parts: dict[str, float] = {}
-    writer = [output.writer_loss for output in window if output.writer_loss is not None]
-    if writer:
-        parts["writer_loss"] = torch.cat(writer).mean().item()
-    director = [output.director_loss for output in window if output.director_loss is not None]
-    if director:
-        losses = torch.cat(director)
-        histories = [output.own_history for output in window if output.own_history is not None]
-        # A head that reads the prompt has no history; its loss stands where a gold history's would.
-        own = torch.cat(histories) if histories else torch.zeros_like(losses, dtype=torch.bool)
-        for name, chosen in (("director_loss_gold", ~own), ("director_loss_own", own)):
-            if chosen.any():
-                parts[name] = losses[chosen].mean().item()
-    probabilities = [output.sampling_probability for output in window if output.sampling_probability is not None]
-    if probabilities:
-        parts["sampling_probability"] = sum(probabilities) / len(probabilities)
-    return parts

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from predgen.config import RunConfig, setting_names, with_settings
+from predgen.config import RunConfig
+from predgen.config_reading import setting_names, with_settings
 from predgen.errors import ConfigError, nearest
 
 if TYPE_CHECKING:

@@ -12,7 +12,8 @@ from typing import Any
 import optuna
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from predgen.config import RunConfig, with_settings
+from predgen.config import RunConfig
+from predgen.config_reading import with_settings
 from predgen.data.objects import RowsInMemory
 from predgen.errors import ModelError
 from predgen.training.fit import fit

@@ -14,7 +14,8 @@ import optuna
 from optuna import Study
 from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 
-from predgen.config import RunConfig, with_settings
+from predgen.config import RunConfig
+from predgen.config_reading import with_settings
 from predgen.data.objects import RowsInMemory, table_of
 from predgen.errors import ConfigError, Interrupted, ModelError, PredgenError, RunFolderError
 from predgen.memory import out_of_memory

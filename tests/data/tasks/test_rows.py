@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from predgen.config import load_config
+from predgen.config_reading import load_config
 from predgen.data.sources import read_table
 from predgen.data.stream import stream_rows
 from predgen.data.tasks import TASKS

@@ -7,7 +7,7 @@ import pytest
 from datasets import Dataset
 
 from predgen.answers.spaces import FreeNumber, LabelSet, NumberGrid
-from predgen.config import load_config
+from predgen.config_reading import load_config
 from predgen.data.sources import read_table
 from predgen.data.tasks import TASKS, find, known
 from predgen.data.tasks.card import card, listed

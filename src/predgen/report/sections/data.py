@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 
 from predgen.answers.spaces import LabelSet
-from predgen.data.schema import YES
+from predgen.data.columns import YES
 from predgen.evaluation import Targets
 from predgen.report.blocks import Block, Figure, Figures, Key, Listing, Notice, Paragraph, Section, Table
 from predgen.report.charts.bars import bar_chart, histogram

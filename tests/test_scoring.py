@@ -8,7 +8,7 @@ from predgen.data.prompts import EncodedRows
 from predgen.errors import PredgenWarning
 from predgen.memory import out_of_memory
 from predgen.model.outputs import Scores
-from predgen.prediction import score_prompts, score_rows
+from predgen.scoring import score_prompts, score_rows
 
 
 class Echo(nn.Module):

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from predgen.config import RunConfig, config_from_dict, load_config
+from predgen.config import RunConfig
+from predgen.config_reading import config_from_dict, load_config
 from predgen.errors import ConfigError
 from predgen.profiles import PROFILES
 

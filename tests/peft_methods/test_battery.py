@@ -53,6 +53,12 @@ def test_what_learns_is_as_much_as_the_formula_says(method: PeftMethod, llama: P
     assert sum(p.numel() for p in adapted.parameters() if p.requires_grad) == expected
 
 
+def test_in_half_precision_as_much_learns(method: PeftMethod, llama: PreTrainedModel) -> None:
+    expected = count(method.name, llama)
+    adapted = method.build(llama.bfloat16(), PeftConfig(rank=RANK), 20)
+    assert sum(p.numel() for p in adapted.parameters() if p.requires_grad) == expected
+
+
 def test_it_starts_as_the_base(method: PeftMethod, llama: PreTrainedModel) -> None:
     if method.name == "prompt-tuning":
         pytest.skip("it starts as the base behind other tokens")

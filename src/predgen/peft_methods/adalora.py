@@ -1,5 +1,7 @@
 """AdaLoRA: y = W x + (α / r) · P Λ Q x, ranks moved to where they matter (Zhang et al. 2023), as peft has it.
 
+r is the rank before any is taken away, and stays so.
+
 Three things stand outside a plain training loop, and all are done here: the orthogonality term, which peft adds only
 to a loss that its own model computes; the allocation of ranks after each optimizer step, which needs the gradients; and
 the allocator's averages, which no adapter file holds.
@@ -69,7 +71,12 @@ def build(model: PreTrainedModel, config: PeftConfig, total_steps: int) -> PeftM
         lora_dropout=config.dropout,
         target_modules=target_modules(config),
     )
-    return put_in(model, adalora)
+    adapted = put_in(model, adalora)
+    # In half precision peft makes the divisor r a parameter anew, which then learns, and which no file holds.
+    for name, parameter in adapted.named_parameters():
+        if "ranknum" in name:
+            parameter.requires_grad_(False)
+    return adapted
 
 
 def penalty(lm: Any) -> Tensor:

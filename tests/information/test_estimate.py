@@ -134,6 +134,14 @@ def test_numbers_on_a_grid_are_capped_by_their_entropy() -> None:
     assert math.log(4) - 0.3 <= found.nats <= math.log(4)
 
 
+def test_numbers_of_many_magnitudes_keep_their_order_on_a_fine_step() -> None:
+    y = 10.0 ** np.random.default_rng(7).uniform(-6, 11, ROWS)
+    target = numbers(y, step=1e-8)
+    assert target.values is not None and target.entropy == pytest.approx(math.log(ROWS), abs=0.1)
+    ranks, scores = np.argsort(np.argsort(y)), np.argsort(np.argsort(target.values[:, 0]))
+    assert np.corrcoef(ranks, scores)[0, 1] > 0.9999
+
+
 def test_entropy_by_hand() -> None:
     # ½ log 2 + ½ log 2, and (2 − 1) / (2 · 4); no more than log 2.
     assert entropy_of(np.array([0, 0, 1, 1])) == pytest.approx(math.log(2))

@@ -93,6 +93,14 @@ def test_independent_variables_share_nothing(estimator: str) -> None:
     assert abs(read(a, discrete_target(y.tolist()), estimator).nats) < 0.03
 
 
+@pytest.mark.parametrize("estimator", ["mine", "probe"])
+def test_what_several_numbers_say_of_each_other_is_not_counted(estimator: str) -> None:
+    draw = np.random.default_rng(8)
+    one = draw.normal(size=ROWS)
+    alike = np.stack([one, one + 0.2 * draw.normal(size=ROWS)], axis=1)
+    assert -0.1 < read(draw.normal(size=(ROWS, 3)), numbers(alike), estimator).nats < 0.03
+
+
 def test_nothing_changes_under_invertible_maps() -> None:
     a, y, _ = gaussians(0.8, 3, 1500)
     turned = np.linalg.qr(np.random.default_rng(3).normal(size=(3, 3)))[0]

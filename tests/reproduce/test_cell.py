@@ -77,7 +77,8 @@ def test_small_training_sets_leave_rows_to_select_on() -> None:
 def test_a_variant_in_steps_follows_the_number_of_steps() -> None:
     by_name = {variant.name: variant for variant in EXPERIMENTS["fig4"].variants}
     assert config_of(one(variant=by_name["steps-0.25"]), 1e-3).sampling.steps == 0.25
-    assert config_of(one(variant=by_name["steps-4"]), 1e-3).sampling.steps == 256  # of 2 × 500 / 16, each epoch rounded up
+    # Of 2 × 500 / 16 steps, each epoch rounded up.
+    assert config_of(one(variant=by_name["steps-4"]), 1e-3).sampling.steps == 256
 
 
 def test_reports_are_all_official_splits_with_labels() -> None:
@@ -145,6 +146,14 @@ def test_finished_cells_say_how_long_the_others_take() -> None:
     assert cost is not None and cost.measured and cost.seconds == 70.0
     slow, fast = cost_of(one(), 1e10), cost_of(one(), 1e11)
     assert slow is not None and fast is not None and slow.seconds == pytest.approx(10 * fast.seconds)
+
+
+def test_dev_rows_that_are_a_share_of_training_s_take_time_too() -> None:
+    often, once = (
+        cost_of(one("boolq", model="llama2-7b", scale="paper", changed=(f"train.evaluations={times}",)), 1e12)
+        for times in (200, 1)
+    )
+    assert often is not None and once is not None and often.seconds > 1.5 * once.seconds
 
 
 def test_defaults_of_a_task_do_not_bring_reported_rows_back() -> None:

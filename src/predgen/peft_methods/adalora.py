@@ -20,6 +20,7 @@ from predgen.config import PeftConfig
 from predgen.errors import ConfigError
 from predgen.peft_methods.adapter import check_rank, load_adapter, put_in, save_adapter, target_modules, targets_of
 from predgen.peft_methods.method import PeftMethod
+from predgen.sharded import whole
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -91,8 +92,17 @@ def penalty(lm: Any) -> Tensor:
 
 
 def after_step(lm: Any, step: int) -> None:
-    """Updates the importance of every rank and, when it is time, takes the least important away."""
-    lm.base_model.update_and_allocate(step)
+    """Updates the importance of every rank and, when it is time, takes the least important away.
+
+    A step whose gradients are not finite, which a loss scaler has left out, says nothing of importance.
+    """
+    norms = [whole(parameter.grad.norm()) for parameter in lm.parameters() if parameter.grad is not None]
+    if not torch.isfinite(torch.stack(norms)).all():
+        return
+    last = _config(lm).total_step - _config(lm).tfinal
+    # The allocator forgets importance with the last allocation; if that step was left out, this one stands in for it.
+    due = step > last and lm.base_model.rankallocator.ipt
+    lm.base_model.update_and_allocate(last if due else step)
 
 
 def state(lm: Any) -> dict[str, Tensor]:

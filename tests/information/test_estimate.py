@@ -93,6 +93,14 @@ def test_independent_variables_share_nothing(estimator: str) -> None:
     assert abs(read(a, discrete_target(y.tolist()), estimator).nats) < 0.03
 
 
+@pytest.mark.parametrize("estimator", ["mine", "probe"])
+def test_what_several_numbers_say_of_each_other_is_not_counted(estimator: str) -> None:
+    draw = np.random.default_rng(8)
+    one = draw.normal(size=ROWS)
+    alike = np.stack([one, one + 0.2 * draw.normal(size=ROWS)], axis=1)
+    assert -0.1 < read(draw.normal(size=(ROWS, 3)), numbers(alike), estimator).nats < 0.03
+
+
 def test_nothing_changes_under_invertible_maps() -> None:
     a, y, _ = gaussians(0.8, 3, 1500)
     turned = np.linalg.qr(np.random.default_rng(3).normal(size=(3, 3)))[0]
@@ -132,6 +140,14 @@ def test_numbers_on_a_grid_are_capped_by_their_entropy() -> None:
     assert "steps of 0.5" in target.cap
     found = read(y[:, None], target)
     assert math.log(4) - 0.3 <= found.nats <= math.log(4)
+
+
+def test_numbers_of_many_magnitudes_keep_their_order_on_a_fine_step() -> None:
+    y = 10.0 ** np.random.default_rng(7).uniform(-6, 11, ROWS)
+    target = numbers(y, step=1e-8)
+    assert target.values is not None and target.entropy == pytest.approx(math.log(ROWS), abs=0.1)
+    ranks, scores = np.argsort(np.argsort(y)), np.argsort(np.argsort(target.values[:, 0]))
+    assert np.corrcoef(ranks, scores)[0, 1] > 0.9999
 
 
 def test_entropy_by_hand() -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+import pytest
 
 from predgen.information.reduce import principal_components
 
@@ -35,3 +36,15 @@ def test_part_by_part_it_is_nearly_the_same() -> None:
     whole = principal_components(lambda: parts_of(states, real), ROWS, np.arange(240), 2)
     by_part = principal_components(lambda: parts_of(states, real), ROWS, np.arange(240), 2, at_once=1)
     np.testing.assert_allclose(np.abs(by_part), np.abs(whole), atol=0.3)
+
+
+@pytest.mark.parametrize("at_once", [10**9, 1])
+def test_there_are_no_more_components_than_rows_that_have_a_state(at_once: int) -> None:
+    states, fit_rows = np.random.default_rng(2).normal(size=(ROWS, 4)), np.arange(200)
+    for having in (0, 1, 2):
+        real = np.arange(ROWS) < having
+        found = principal_components(lambda real=real: parts_of(states, real), ROWS, fit_rows, 3, at_once)
+        assert found.shape == (ROWS, having if having > 1 else 0) and not found[~real].any()
+    alike = np.ones((ROWS, 4))
+    found = principal_components(lambda: parts_of(alike, np.ones(ROWS, dtype=bool)), ROWS, fit_rows, 3, at_once)
+    assert found.shape == (ROWS, 0)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterable
 
 import pytest
 import torch
@@ -21,7 +22,7 @@ def test_adaloras_penalty_is_pefts_own(llama: PreTrainedModel) -> None:
     assert METHODS["lora"].penalty(adapted) is None
 
 
-def train_adalora(adapted: torch.nn.Module, steps: range) -> None:
+def train_adalora(adapted: torch.nn.Module, steps: Iterable[int]) -> None:
     optimizer = torch.optim.SGD([p for p in adapted.parameters() if p.requires_grad], lr=0.05)
     for step in steps:
         adapted.train()(input_ids=IDS + step, labels=IDS + step).loss.backward()
@@ -40,6 +41,22 @@ def test_adalora_thins_its_ranks_out_to_the_budget(llama: PreTrainedModel) -> No
     assert left(adapted) == 3 * modules
     train_adalora(adapted, range(20))
     assert left(adapted) == 2 * modules
+
+
+def test_adalora_passes_over_steps_that_a_loss_scaler_has_left_out(llama: PreTrainedModel) -> None:
+    adapted = stirred(METHODS["adalora"], llama)
+    for parameter in adapted.parameters():
+        parameter.grad = torch.full_like(parameter, torch.inf) if parameter.requires_grad else None
+    METHODS["adalora"].after_step(adapted, 1)
+    adapted.zero_grad()
+    train_adalora(adapted, range(1, 20))
+    assert left(adapted) == 2 * sum("lora_E" in name for name, _ in adapted.named_parameters())
+
+
+def test_adalora_makes_up_for_a_last_allocation_that_was_left_out(llama: PreTrainedModel) -> None:
+    adapted = stirred(METHODS["adalora"], llama, PeftConfig(adalora=AdaLoraConfig(every=50), rank=2))
+    train_adalora(adapted, [step for step in range(20) if step != 13])  # the 14th of 20, of which 6 are cool-down
+    assert left(adapted) == 2 * sum("lora_E" in name for name, _ in adapted.named_parameters())
 
 
 def test_adaloras_allocator_goes_on_where_it_was(llama: PreTrainedModel) -> None:

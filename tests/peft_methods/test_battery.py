@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from transformers import PreTrainedModel
+from transformers import LlamaForCausalLM, PreTrainedModel
 
 from predgen.config import PeftConfig, PromptTuningConfig, RocoftConfig, TrainConfig
 from predgen.errors import ConfigError
@@ -50,6 +50,12 @@ def count(name: str, model: PreTrainedModel) -> int:
 def test_what_learns_is_as_much_as_the_formula_says(method: PeftMethod, llama: PreTrainedModel) -> None:
     expected = count(method.name, llama)
     adapted = method.build(llama, PeftConfig(rank=RANK), 20)
+    assert sum(p.numel() for p in adapted.parameters() if p.requires_grad) == expected
+
+
+def test_in_half_precision_as_much_learns(method: PeftMethod, llama: PreTrainedModel) -> None:
+    expected = count(method.name, llama)
+    adapted = method.build(llama.bfloat16(), PeftConfig(rank=RANK), 20)
     assert sum(p.numel() for p in adapted.parameters() if p.requires_grad) == expected
 
 
@@ -145,6 +151,28 @@ def test_merged_it_answers_the_same(adapter: PeftMethod, llama: PreTrainedModel)
     merged = adapter.merge(adapted)
     assert type(merged) is kind and not any("lora" in name for name, _ in merged.named_modules())
     assert torch.allclose(logits(merged), before, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("name", "targets"),
+    [
+        ("lora", ("embed_tokens", "q_proj")),
+        ("dora", ("embed_tokens",)),
+        ("lora", ("lm_head",)),
+        ("rocoft", ("lm_head", "q_proj")),
+        ("propulsion", ("lm_head",)),
+    ],
+)
+def test_an_output_that_shares_the_inputs_weight_does_not_when_one_of_them_is_merged(
+    name: str, targets: tuple[str, ...], llama: PreTrainedModel, tmp_path: Path
+) -> None:
+    assert llama.get_input_embeddings().weight is llama.get_output_embeddings().weight
+    adapted = stirred(METHODS[name], llama, PeftConfig(rank=RANK, target_modules=targets))
+    before = logits(adapted)
+    merged = METHODS[name].merge(adapted)
+    assert torch.allclose(logits(merged), before, atol=1e-4)
+    merged.save_pretrained(tmp_path)
+    assert torch.allclose(logits(LlamaForCausalLM.from_pretrained(tmp_path)), before, atol=1e-4)
 
 
 @pytest.mark.parametrize("name", OURS)

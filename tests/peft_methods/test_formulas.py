@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,7 +14,7 @@ from transformers import PreTrainedModel
 from predgen.config import PeftConfig
 from predgen.peft_methods import METHODS
 
-from .conftest import logits, stirred
+from .conftest import logits, stir, stirred
 
 Parts = dict[str, Tensor]
 RANK, ALPHA = 4, 16.0
@@ -181,6 +183,18 @@ def test_pissa_splits_the_weight_and_leaves_its_largest_directions_to_learn(llam
     largest = u[:, :RANK] @ s[:RANK].diag() @ v[:RANK]
     assert torch.allclose(ALPHA / RANK * parts["lora_B"] @ parts["lora_A"], largest, atol=1e-5)
     assert torch.allclose(parts["W"], weight - largest, atol=1e-5)
+
+
+def test_pissa_of_an_output_leaves_the_embeddings_whose_weight_it_shares(
+    llama: PreTrainedModel, tmp_path: Path
+) -> None:
+    base, config = copy.deepcopy(llama), PeftConfig(rank=RANK, target_modules=("lm_head",))
+    before = logits(base)
+    adapted = METHODS["pissa"].build(llama, config, 20)
+    assert torch.allclose(logits(adapted), before, atol=1e-5)
+    stir(adapted)
+    METHODS["pissa"].save(adapted, tmp_path, "tiny")
+    assert torch.allclose(logits(METHODS["pissa"].load(base, tmp_path)), logits(adapted), atol=1e-5)
 
 
 def test_rocofts_biases_and_norms_learn_if_asked_for(tiny_model: PreTrainedModel) -> None:

@@ -148,6 +148,14 @@ def test_finished_cells_say_how_long_the_others_take() -> None:
     assert slow is not None and fast is not None and slow.seconds == pytest.approx(10 * fast.seconds)
 
 
+def test_dev_rows_that_are_a_share_of_training_s_take_time_too() -> None:
+    often, once = (
+        cost_of(one("boolq", model="llama2-7b", scale="paper", changed=(f"train.evaluations={times}",)), 1e12)
+        for times in (200, 1)
+    )
+    assert often is not None and once is not None and often.seconds > 1.5 * once.seconds
+
+
 def test_defaults_of_a_task_do_not_bring_reported_rows_back() -> None:
     assert load_config(None, ["data.source=stsb"]).data.eval == "stsb/test"
     assert config_of(one(), 1e-3).data.eval is None

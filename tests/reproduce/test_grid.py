@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from predgen.reproduce.cell import Cell, cells_of, digest_of
 from predgen.reproduce.experiments import EXPERIMENTS
 from predgen.reproduce.grid import run_grid
 from predgen.reproduce.ledger import Ledger
+from predgen.reproduce.report import write_tables
 from predgen.reproduce.scales import SCALES
 
 SMOKE = ["table2", "--scale", "smoke", "--tasks", "lcp"]
@@ -50,6 +52,22 @@ class Fake:
         if cell.id in self.raises:
             raise self.raises[cell.id]
         return {"cell": cell.facts(), "digest": digest_of(cell)}
+
+
+class InBetween:
+    """Does something once, right before a file is put in its place, as another process might."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, what: Callable[[], object]) -> None:
+        honest = Path.replace
+
+        def replace(path: Path, target: Path) -> Path:
+            if not self.done:
+                self.done = True
+                what()
+            return honest(path, target)
+
+        self.done = False
+        monkeypatch.setattr(Path, "replace", replace)
 
 
 @pytest.fixture
@@ -194,3 +212,21 @@ def test_bad_input_is_named_before_anything_runs(tmp_path: Path) -> None:
         with pytest.raises(PredgenError, match=words):
             call(*arguments, "--out", tmp_path / "o")
     assert not (tmp_path / "o").exists()
+
+
+def test_two_grids_may_keep_the_same_cell_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one, other = (Ledger(tmp_path / name, tmp_path / "cells") for name in ("one", "other"))
+    between = InBetween(monkeypatch, lambda: other.keep("a", {"by": "other"}))
+    one.keep("a", {"by": "one"})
+    assert between.done and one.result("a")["by"] == "one"
+    assert [path.name for path in one.cells.iterdir()] == ["a.json"]
+
+
+def test_two_processes_may_write_the_tables_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, record: Callable[..., dict[str, Any]]
+) -> None:
+    ledger = Ledger(tmp_path)
+    ledger.keep("a", record())
+    between = InBetween(monkeypatch, lambda: write_tables([EXPERIMENTS["table2"]], ledger))
+    assert len(write_tables([EXPERIMENTS["table2"]], ledger)) == 4
+    assert between.done and len(list((tmp_path / "tables").iterdir())) == 4

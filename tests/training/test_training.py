@@ -162,6 +162,15 @@ def test_what_is_not_finite_can_be_left_out(
     assert any(f"{2 * accumulate} steps or parts of steps were left out" in line for line in said)
 
 
+@pytest.mark.parametrize("peft", ["adalora", "lora-fa-corrected"])
+def test_methods_with_steps_of_their_own_leave_it_out_too(
+    settings: list[str], monkeypatch: pytest.MonkeyPatch, peft: str
+) -> None:
+    Poison(monkeypatch, 3, gradient=True)
+    said = spoken_fit([*settings, "train.on_nonfinite=skip", f"peft.method={peft}", "peft.rank=4"])
+    assert any("2 steps or parts of steps were left out" in line for line in said)
+
+
 def test_nothing_but_what_is_not_finite_stops_it_all_the_same(
     settings: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

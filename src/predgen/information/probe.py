@@ -91,7 +91,11 @@ def _numbers(a: Floats, values: Floats, training: Integers, validation: Integers
     off = values[held_out] - predicted
     inverse, log_determinant = np.linalg.inv(covariance), np.linalg.slogdet(covariance)[1]
     conditional = -0.5 * (np.einsum("ni,ij,nj->n", off, inverse, off) + log_determinant)
-    # Both densities lack the same constant, (2π)^(−q/2).
-    marginal = -0.5 * np.square(values[held_out]).sum(axis=1)
+    # Both densities lack the same constant, (2π)^(−q/2). Numbers that say something of each other do so without a, too.
+    together = ledoit_wolf(values[training], assume_centered=True)[0]
+    spread = np.sqrt(np.diag(together))
+    together = together / np.outer(spread, spread)  # normal scores have a variance of 1
+    apart = np.einsum("ni,ij,nj->n", values[held_out], np.linalg.inv(together), values[held_out])
+    marginal = -0.5 * (apart + np.linalg.slogdet(together)[1])
     rows: Floats = conditional - marginal
     return rows

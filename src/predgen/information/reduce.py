@@ -20,8 +20,8 @@ def principal_components(
     """PCA of states that come part by part, (N, d) → (N, k).
 
     Args:
-        parts: Yields (rows of the part, d) states and (rows,) bool, whether a row has one; called twice where there
-            are too many to be held at once.
+        parts: Yields (rows of the part, d) states and (rows,) bool, whether a row has one; called several times where
+            there are too many to be held at once.
         rows: N.
         fit_rows: The components are learned from those of them that have a state; the others are only projected.
         components: At most so many; fewer where there are fewer rows or dimensions.
@@ -45,9 +45,17 @@ def principal_components(
             return np.zeros((rows, 0))
         model = PCA(n_components=kept, random_state=0).fit(fitted)
         return _projected(model.transform(states), there)
-    model = IncrementalPCA(n_components=components)
-    for block in _blocks(parts(), inside, max(components, 10 * width)):
-        model.partial_fit(block)
+    there = np.concatenate([real for _, real in parts()])
+    count = int((there & inside).sum())
+    if count < 2:
+        return np.zeros((rows, 0))
+    kept = min(components, count, width)
+    model = IncrementalPCA(n_components=kept)
+    with np.errstate(invalid="ignore"):  # the share of a variance of nothing, where all states are alike
+        for block in _blocks(parts(), inside, max(kept, 10 * width)):
+            model.partial_fit(block)
+    if not model.var_.any():
+        return np.zeros((rows, 0))
     return np.concatenate([_projected(model.transform(states), there) for states, there in parts()])
 
 

@@ -86,7 +86,7 @@ def continuous_target(
         raise DataError(f"All {len(numbers)} targets are {numbers[0, 0]:g}.", "Information needs a target that varies.")
     entropy, cap = None, "no entropy caps it: the target is continuous"
     if step is not None:
-        written = np.rint(numbers / step).astype(np.int64)
+        written = np.rint(numbers / step)  # of a log grid more steps than an integer holds
         if len(np.unique(written)) < 2:
             raise DataError(f"All targets are alike once written in steps of {step:g}.", "They need to vary.")
         entropy = entropy_of(np.unique(written, axis=0, return_inverse=True)[1].reshape(-1))

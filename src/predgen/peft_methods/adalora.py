@@ -1,5 +1,7 @@
 """AdaLoRA: y = W x + (α / r) · P Λ Q x, ranks moved to where they matter (Zhang et al. 2023), as peft has it.
 
+r is the rank before any is taken away, and stays so.
+
 Three things stand outside a plain training loop, and all are done here: the orthogonality term, which peft adds only
 to a loss that its own model computes; the allocation of ranks after each optimizer step, which needs the gradients; and
 the allocator's averages, which no adapter file holds.
@@ -18,6 +20,7 @@ from predgen.config import PeftConfig
 from predgen.errors import ConfigError
 from predgen.peft_methods.adapter import check_rank, load_adapter, put_in, save_adapter, target_modules, targets_of
 from predgen.peft_methods.method import PeftMethod
+from predgen.sharded import whole
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -69,7 +72,12 @@ def build(model: PreTrainedModel, config: PeftConfig, total_steps: int) -> PeftM
         lora_dropout=config.dropout,
         target_modules=target_modules(config),
     )
-    return put_in(model, adalora)
+    adapted = put_in(model, adalora)
+    # In half precision peft makes the divisor r a parameter anew, which then learns, and which no file holds.
+    for name, parameter in adapted.named_parameters():
+        if "ranknum" in name:
+            parameter.requires_grad_(False)
+    return adapted
 
 
 def penalty(lm: Any) -> Tensor:
@@ -84,8 +92,17 @@ def penalty(lm: Any) -> Tensor:
 
 
 def after_step(lm: Any, step: int) -> None:
-    """Updates the importance of every rank and, when it is time, takes the least important away."""
-    lm.base_model.update_and_allocate(step)
+    """Updates the importance of every rank and, when it is time, takes the least important away.
+
+    A step whose gradients are not finite, which a loss scaler has left out, says nothing of importance.
+    """
+    norms = [whole(parameter.grad.norm()) for parameter in lm.parameters() if parameter.grad is not None]
+    if not torch.isfinite(torch.stack(norms)).all():
+        return
+    last = _config(lm).total_step - _config(lm).tfinal
+    # The allocator forgets importance with the last allocation; if that step was left out, this one stands in for it.
+    due = step > last and lm.base_model.rankallocator.ipt
+    lm.base_model.update_and_allocate(last if due else step)
 
 
 def state(lm: Any) -> dict[str, Tensor]:

@@ -60,6 +60,13 @@ def corrected_optimizer(method: Any, config: TrainConfig) -> Optimizer:
     """
     from peft.optimizers.lorafa import LoraFAOptimizer
 
+    class Corrected(LoraFAOptimizer):
+        # As other optimizers do, it passes a step over that was left without gradients; peft's own fails there.
+        def step(self, closure: Any = None) -> Any:
+            if all(parameter.grad is None for group in self.param_groups for parameter in group["params"]):
+                return None
+            return super().step(closure)
+
     parameters: list[Tensor] = []
     names: list[str] = []
     scales: list[float | None] = []
@@ -90,7 +97,7 @@ def corrected_optimizer(method: Any, config: TrainConfig) -> Optimizer:
             names.append(name)
             scales.append(None)
     group: Any = {"params": parameters, "names": names, "scaling_factors": scales}
-    optimizer: Optimizer = LoraFAOptimizer([group], lr=config.learning_rate, weight_decay=config.weight_decay)
+    optimizer: Optimizer = Corrected([group], lr=config.learning_rate, weight_decay=config.weight_decay)
     return optimizer
 
 

@@ -121,8 +121,9 @@ def _operations(cell: Cell, task: Task, config: RunConfig, size: Size) -> float:
     tokens = prompt_tokens(task, config) + answer_tokens(task)
     steps = total_steps(task, settings_of(cell, rates_of(cell)[0]))
     trained = steps * config.train.batch_size * config.train.accumulate * tokens
-    dev_rows = config.data.dev_max_rows if config.data.dev else config.data.dev_size
-    dev = (dev_rows or task.rows.get(task.dev or "train", 0)) * config.train.evaluations * tokens
+    all_dev = task.rows.get(task.dev or "train", 0)
+    dev_rows = (config.data.dev_max_rows or all_dev) if config.data.dev else config.data.dev_size
+    dev = (dev_rows if dev_rows > 1 else dev_rows * all_dev) * config.train.evaluations * tokens
     most = find_scale(cell.scale).report_rows
     scored = sum(min(where.rows[split], most or where.rows[split]) for where, split in reports_of(task)) * tokens
     writes = 1.0 if config.method == "predictor" else 1.3

@@ -1,9 +1,8 @@
-"""Numbers that others have printed, as data: the paper's Tables 1, 2, 3 and 5, its figures' text, and best results."""
+"""Numbers that others have printed, as data: the paper's Tables 1, 2 and 5, its figures' text, and best results."""
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -51,31 +50,6 @@ class PrintedCell:
     def row(self) -> tuple[str, str, str, str]:
         """What the cells of one printed row have in common."""
         return self.table, self.model, self.peft, self.method
-
-
-@dataclass(frozen=True)
-class Preset:
-    """A row of Table 3.
-
-    Args:
-        task: As `predgen tasks` calls it.
-        learning_rate: Peak.
-        batch_size: Rows of one pass.
-        accumulate: Passes of one optimizer step.
-        epochs: Over the training rows.
-        warmup_steps: Optimizer steps in which the rate rises.
-        schedule: Of the rate.
-        sampling_steps: "Max steps for sampling": until the share of own tokens stops to grow.
-    """
-
-    task: str
-    learning_rate: float
-    batch_size: int
-    accumulate: int
-    epochs: int
-    warmup_steps: int
-    schedule: Literal["cosine"]
-    sampling_steps: int
 
 
 @dataclass(frozen=True)
@@ -139,24 +113,6 @@ def printed_cells() -> tuple[PrintedCell, ...]:
         )
         for row in _rows("cells.csv")
     )
-
-
-@cache
-def presets() -> Mapping[str, Preset]:
-    """Table 3, by task. It has no row for the training set of Table 5."""
-    return {
-        row["task"]: Preset(
-            task=row["task"],
-            learning_rate=float(row["learning_rate"]),
-            batch_size=int(row["batch_size"]),
-            accumulate=int(row["accumulate"]),
-            epochs=int(row["epochs"]),
-            warmup_steps=int(row["warmup_steps"]),
-            schedule=row["schedule"],  # type: ignore[arg-type]
-            sampling_steps=int(row["sampling_steps"]),
-        )
-        for row in _rows("presets.csv")
-    }
 
 
 @cache

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from uuid import uuid4
 
 from predgen.reproduce.averages import averages_of
 from predgen.reproduce.blocks import blocks_of
@@ -39,7 +40,8 @@ def write_tables(experiments: Sequence[Experiment], ledger: Ledger) -> list[Path
         folder.mkdir(parents=True, exist_ok=True)
         for ending, text in forms.items():
             path = folder / f"{experiment.name}.{ending}"
-            temporary = path.with_name(path.name + ".part")
+            # Another process that has come to its end may write the same tables now.
+            temporary = path.with_name(f"{path.name}.{uuid4().hex}.part")
             temporary.write_text(text, encoding="utf-8")
             temporary.replace(path)
             written.append(path)

@@ -86,8 +86,9 @@ class Group:
     def resampled(self, name: str, decision: str, metric: str, seeds: Sequence[int]) -> Floats | None:
         """The metric's mean over seeds, rows and seeds drawn anew for each resample; (B,).
 
-        Which seeds a resample draws follows from `name` and `seeds` alone: of two groups with the same seeds the very
-        same are drawn, so that they stay paired.
+        Which seeds a resample draws follows from what was trained on and `seeds` alone: of two groups with the same
+        seeds the very same are drawn, so that they stay paired; and of one run that is scored on several sets of rows,
+        so that a lucky seed does not even out over them.
 
         Args:
             name: Of the rows.
@@ -110,7 +111,7 @@ class Group:
             each.append(np.sqrt(np.maximum(values_of_seed, 0.0)) if metric == "rmse" else values_of_seed)
         values = np.stack(each)  # (S, B)
         count = min(len(one) for one in each)
-        digest = hashlib.sha256(f"{name} {sorted(seeds)}".encode()).digest()
+        digest = hashlib.sha256(f"{self.facts['task']} {sorted(seeds)}".encode()).digest()
         chance = np.random.default_rng(int.from_bytes(digest[:8], "big"))
         drawn = chance.integers(0, len(seeds), (len(seeds), count))
         means: Floats = values[drawn, np.arange(count)].mean(axis=0)

@@ -86,7 +86,7 @@ SICK = Task(
     ),
     leaks=Leaks(validation=3, test=49, within_train=30),
     preset=presets.SICK,
-    licence="CC BY-NC-SA 4.0",
+    licence="CC BY-NC-SA 3.0",
     notes=("The official split of SemEval-2014; validation is its trial part.",),
 )
 

@@ -30,15 +30,21 @@ def hush_known_warnings() -> None:
     warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*")
 
 
-def writable(path: str) -> Path:
-    """Refuses an output that could not be written before any work is done.
+def writable(path: str, read: str | None = None) -> Path:
+    """Refuses an output that could not be written, or would replace what is read, before any work is done.
+
+    Args:
+        path: The file to write.
+        read: What the command reads its rows from, if it may be a file.
 
     Raises:
-        PredgenError: If it is a folder, or its folder cannot be made or written to.
+        PredgenError: If it is a folder or the file that is read, or its folder cannot be made or written to.
     """
     target = Path(path)
     if target.is_dir():
         raise PredgenError(f"The output {target} is a folder.", "Expected a file to write.")
+    if read is not None and target.exists() and target.resolve() == Path(read).expanduser().resolve():
+        raise PredgenError(f"The output {target} is the file that is read.", remedy="Choose another output.")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
     except OSError as problem:

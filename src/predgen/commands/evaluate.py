@@ -32,7 +32,7 @@ def evaluate(
     from predgen.progress import counting
     from predgen.training.run_folder import write_json
 
-    target = writable(json_file) if json_file else None
+    target = writable(json_file, data) if json_file else None
     processes = join_processes()
     refuse_auto(precision, processes.count)
 

@@ -65,7 +65,7 @@ def predict(
     from predgen.progress import counting
     from predgen.training.run_folder import RECORD, read_checked
 
-    target = writable(out_file)
+    target = writable(out_file, data)
     record = read_checked(Path(run))
     style = record["config"]["space"].get("style", "labels")  # older runs know of one
     own = option_columns(record["config"]["data"].get("options"), style)

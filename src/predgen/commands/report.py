@@ -39,7 +39,7 @@ def report(
 
     folder = Path(run)
     read_checked(folder)
-    path = writable(out_file or str(folder / "report.html"))
+    path = writable(out_file or str(folder / "report.html"), data)
     wanted = Wanted(data, trained_on, tuple(slice_ or ()), maps, resamples, seed)
     options = [("--data", data), *(("--slice", column) for column in slice_ or ()), ("--trained-on", trained_on)]
     given = [part for name, value in options if value is not None for part in (name, value)]

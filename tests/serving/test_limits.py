@@ -141,9 +141,10 @@ def test_runs_may_be_called_like_parts_of_a_request_or_almost_alike(runs: Callab
             assert (error["row"], error["field"]) == (1, "text")
 
 
-async def ask(limited: RequestLimits, receive: Any, length: int = 10) -> int:
-    """The status of a reply to a request whose body comes as it likes."""
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(length).encode())]
+async def ask(limited: RequestLimits, receive: Any, length: int | None = 10) -> int:
+    """The status of a reply to a request whose body comes as it likes; None: its length is not stated."""
+    headers = [(b"content-type", b"application/json")]
+    headers += [] if length is None else [(b"content-length", str(length).encode())]
     statuses = []
 
     async def send(message: Any) -> None:
@@ -186,6 +187,37 @@ def test_only_so_many_large_bodies_are_held_at_once() -> None:
         return [refused, *await asyncio.gather(*held), await ask(limited, whole, 100)]
 
     assert asyncio.run(together()) == [503, *[404] * BODIES_HELD, 404]
+
+
+@pytest.mark.parametrize("length", [100, None])
+def test_bodies_on_their_way_are_held_too(length: int | None) -> None:
+    async def together() -> list[int]:
+        gone = asyncio.Event()
+
+        def coming() -> Any:
+            parts = iter([{"type": "http.request", "body": b"x" * 99, "more_body": True}])
+
+            async def receive() -> Any:
+                for part in parts:
+                    return part
+                await gone.wait()
+                return {"type": "http.disconnect"}
+
+            return receive
+
+        async def whole() -> Any:
+            return {"type": "http.request", "body": b"x" * 100, "more_body": False}
+
+        limited = RequestLimits(failed(404, "reached"), Limits(body_bytes=100), ())
+        slow = [asyncio.create_task(ask(limited, coming(), length)) for _ in range(3 * BODIES_HELD)]
+        await asyncio.sleep(0.05)
+        assert sum(task.done() for task in slow) == 2 * BODIES_HELD
+        assert {task.result() for task in slow if task.done()} == {503}
+        refused = await ask(limited, whole, 100)
+        gone.set()
+        return [refused, *set(await asyncio.gather(*slow)) - {503}, await ask(limited, whole, 100)]
+
+    assert asyncio.run(together()) == [503, 400, 404]
 
 
 def test_where_the_queue_must_be_full_no_body_is_read() -> None:

@@ -41,7 +41,7 @@ class RequestLimits:
             self._check_host(scope)
             if scope["method"] in _WITH_BODY:
                 self._check_room()
-                body = await self._body(scope, receive)
+                body = await self._body(scope, receive)  # which counts it as held
         except Refused as problem:
             scope["predgen_reason"] = problem.reason
             reply = failed(problem.status, problem.message)
@@ -58,7 +58,6 @@ class RequestLimits:
             return {"type": "http.request", "body": body, "more_body": False}
 
         counted = scope["method"] in _WITH_BODY
-        self._held += len(body)
         self._inside += counted
         try:
             await self._app(scope, replay, send)
@@ -93,7 +92,7 @@ class RequestLimits:
         if len(stated) > 15 or int(stated) > most:
             raise self._too_large()
         if self._held + int(stated) > BODIES_HELD * most:
-            raise Refused(503, "Too many large requests at once. Try again soon.", reason="memory")
+            raise _no_memory()
         try:
             async with asyncio.timeout(self._limits.seconds):
                 return await self._read(receive, most)
@@ -102,17 +101,28 @@ class RequestLimits:
 
     async def _read(self, receive: Receive, most: int) -> bytes:
         parts, size = [], 0
-        while True:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                raise Refused(400, "The body ended too early.", reason="disconnected")
-            part = message.get("body", b"")
-            parts.append(part)
-            size += len(part)
-            if size > most:
-                raise self._too_large()
-            if not message.get("more_body", False):
-                return b"".join(parts)
+        try:
+            while True:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise Refused(400, "The body ended too early.", reason="disconnected")
+                part = message.get("body", b"")
+                parts.append(part)
+                size += len(part)
+                self._held += len(part)  # as it comes: slow ones, and those of no stated length, are in memory too
+                if size > most:
+                    raise self._too_large()
+                if self._held > BODIES_HELD * most:
+                    raise _no_memory()
+                if not message.get("more_body", False):
+                    return b"".join(parts)
+        except BaseException:  # a timeout's too
+            self._held -= size
+            raise
 
     def _too_large(self) -> Refused:
         return Refused(413, f"The body is larger than {self._limits.body_bytes:,} bytes. Send fewer rows at a time.")
+
+
+def _no_memory() -> Refused:
+    return Refused(503, "Too many large requests at once. Try again soon.", reason="memory")

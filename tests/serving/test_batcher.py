@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
 import time
 from collections.abc import Sequence
@@ -293,6 +294,8 @@ def _fail() -> None:
 def test_settings_that_could_never_answer_are_refused() -> None:
     for wrong in (
         lambda: Limits(rows=0),
+        lambda: Limits(seconds=math.inf),
+        lambda: Limits(seconds=math.nan),
         lambda: Limits(rows=100, queue=99),
         lambda: Limits(rows=1, queue=7),
         lambda: Settings(max_batch=0),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 from predgen.errors import ConfigError
@@ -21,7 +22,7 @@ class Limits:
         seconds: From a request's arrival to its reply, and for its body to arrive.
 
     Raises:
-        ConfigError: If one is not above 0, or the queue is smaller than one request may be.
+        ConfigError: If one is not above 0 and finite, or the queue is smaller than one request may be.
     """
 
     rows: int = 256
@@ -32,8 +33,8 @@ class Limits:
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
-            if not value > 0:
-                raise ConfigError(f"The limit {name}={value} is not above 0.")
+            if not 0 < value < math.inf:
+                raise ConfigError(f"The limit {name}={value} is out of range.", "Expected a number above 0.")
         if self.queue < max(self.rows, EXPLANATION_ROWS):
             raise ConfigError(
                 f"At most {self.queue} rows may wait, and one request may hold {self.rows}.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -18,13 +19,14 @@ from typing import Any
 
 import httpx
 import pytest
+from fastapi import FastAPI
 from typer.testing import CliRunner
 
 import predgen
 from predgen.cli import app as command_line
 from predgen.errors import ConfigError, DataError, PredgenError, RunFolderError
 from predgen.serving.app import create_app
-from predgen.serving.server import bound, guarded, is_loopback, load_runs, names_of, serve
+from predgen.serving.server import bound, guarded, is_loopback, listen, load_runs, names_of, serve
 from predgen.serving.settings import Settings
 
 SOURCE = str(Path(predgen.__file__).parents[1])
@@ -64,6 +66,15 @@ def test_a_busy_port_is_an_error_before_anything_is_loaded(tmp_path: Path) -> No
     for host, number in (("127.0.0.1", 70_000), ("no-such-host.invalid", 0), ("192.0.2.1", 0)):
         with pytest.raises(ConfigError):
             bound(host, number)
+
+
+def test_a_port_that_is_taken_while_a_run_is_loading_is_an_error() -> None:
+    with contextlib.closing(bound("127.0.0.1", 0)) as first:
+        port = first.getsockname()[1]
+        with contextlib.closing(bound("127.0.0.1", port)) as second:
+            first.listen()
+            with pytest.raises(ConfigError, match=f"Port {port} of 127.0.0.1 was taken by another service"):
+                listen(FastAPI(), second, Settings(), lambda: None)
 
 
 def test_folders_without_a_run_and_broken_runs_are_errors(shop: Callable[[str], Path], tmp_path: Path) -> None:

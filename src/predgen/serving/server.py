@@ -229,7 +229,18 @@ def listen(app: FastAPI, listening: socket.socket, settings: Settings, ready: Ca
         listening: A bound socket.
         settings: The time that a request may take is read.
         ready: Called once requests are accepted.
+
+    Raises:
+        ConfigError: If another service, which was loading at the same time, listens at the address already.
     """
+    try:
+        listening.listen(CONNECTIONS)  # a socket that is bound alone keeps nobody from binding another
+    except OSError as problem:
+        host, port = listening.getsockname()[:2]
+        raise ConfigError(
+            f"Port {port} of {host} was taken by another service while this one was loading: {problem.strerror}.",
+            remedy="Stop what listens there, or choose another --port.",
+        ) from None
     config = uvicorn.Config(
         app,
         log_config=None,

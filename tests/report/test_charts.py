@@ -75,6 +75,11 @@ def test_every_chart_is_well_formed_and_escapes_its_texts() -> None:
         assert "script" not in {node.tag for node in root.iter()}
 
 
+def test_a_slices_name_is_made_safe_wherever_it_stands() -> None:
+    svg = str(whisker_chart([Whisker("a\ud800\u202eb" + "c" * 500, 1, 0.5, 1.5)], "x", "t", "d"))
+    assert "\ud800" not in svg and "\u202e" not in svg and "c" * 100 not in svg
+
+
 def test_cells_are_shaded_by_the_true_labels_share() -> None:
     svg = parsed(confusion_chart(["a", "b"], np.array([[3, 1], [0, 4]]), "t", "d"))
     cells = [(node.attrib["class"], node.attrib["style"]) for node in svg.iter("rect")]

@@ -6,8 +6,12 @@ import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any, get_args
 
+import pytest
+
+from predgen.report import write
 from predgen.report.blocks import (
     Block,
     Case,
@@ -29,6 +33,7 @@ from predgen.report.blocks import (
     WordMap,
 )
 from predgen.report.charts.lines import Line, line_chart
+from predgen.report.material import Wanted
 from predgen.report.text import shown
 from predgen.report.write import render_page
 
@@ -102,3 +107,12 @@ def test_the_style_sheet_is_of_this_page_alone() -> None:
     style = html[html.index("<style>") : html.index("</style>")]
     assert "url(" not in style and "@import" not in style and "prefers-color-scheme: dark" in style
     assert "default-src 'none'" in html
+
+
+def test_half_a_character_does_not_cost_the_report(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    page = Page("title", "r\udce9sum\udce9.csv", [], [], [], [Chapter("", [])])
+    monkeypatch.setattr(write, "gather", lambda *arguments: None)
+    monkeypatch.setattr(write, "assemble", lambda *arguments: page)
+    path = tmp_path / "report.html"
+    write.write_report(tmp_path, lambda: None, path, Wanted(), "predgen report", print)  # type: ignore[arg-type, return-value]
+    assert "r?sum?.csv" in path.read_text(encoding="utf-8")

@@ -42,7 +42,9 @@ def write_report(
         DataError: If there are no rows to judge the run on, or they cannot be read.
         RunFolderError: If the folder is no run.
     """
-    html = render_page(assemble(gather(folder, load_run, wanted, say, progress), command, say)).encode("utf-8")
+    page = render_page(assemble(gather(folder, load_run, wanted, say, progress), command, say))
+    # A file's name may hold bytes that are no text, and what was scored should not be lost for that.
+    html = page.encode("utf-8", "replace")
     if len(html) > MOST_BYTES:
         raise PredgenError(
             f"The report would have {len(html):,} bytes.",

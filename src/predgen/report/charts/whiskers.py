@@ -63,7 +63,7 @@ def whisker_chart(
             y += 20
         faint = " weak" if each.weak else ""
         canvas.text(left - 8, y + 3.6, name, f"name{faint}", "end")
-        tip = f"{each.name}: {fixed(each.value)}, {fixed(each.low)} to {fixed(each.high)}"
+        tip = f"{short(each.name, 60)}: {fixed(each.value)}, {fixed(each.low)} to {fixed(each.high)}"
         canvas.line(canvas.x(each.low), y, canvas.x(each.high), y, f"whisker {each.mark}{faint}")
         canvas.dot(canvas.x(each.value), y, 4.5, f"dot {each.mark}{faint}", tip)
         y += 24

@@ -25,7 +25,7 @@ from predgen.training.fit import Fitted, fit
 from predgen.training.prepare import GivenRows, Prepared, Say, prepare
 from predgen.training.run_folder import CONFIG, RECORD, write_json
 from predgen.tuning.pictures import importance_and_history
-from predgen.tuning.search_space import Dimension, as_they_stand, suggested
+from predgen.tuning.search_space import Dimension, Value, as_they_stand, suggested
 from predgen.tuning.study import (
     STUDY,
     TRIALS,
@@ -196,17 +196,17 @@ def _one_trial(
     data: RowsInMemory | None,
 ) -> None:
     trial = study.ask()
-    settings = suggested(trial, searched, config)
-    shown = ", ".join(f"{name}={_spelt(value)}" for name, value in settings.items())
+    settings = dict[str, Value]()
     started = time.monotonic()
     try:
+        settings = suggested(trial, searched, config)
         value = run_trial(
             config, settings, folder / WORK / f"{trial.number:04d}", trial, deadline, trust_remote_code, data
         )
     except optuna.TrialPruned as stop:
         note_seconds(trial, time.monotonic() - started)
         study.tell(trial, state=optuna.trial.TrialState.PRUNED)
-        say(f"Trial {trial.number}: ended early, {stop}. {shown}")
+        say(f"Trial {trial.number}: ended early, {stop}. {_shown(trial)}")
     except Interrupted:
         ask_again(study, trial.number, settings)
         raise Interrupted(
@@ -217,19 +217,20 @@ def _one_trial(
         if isinstance(problem, RuntimeError) and not out_of_memory(problem):
             raise
         end_failed(study, trial, str(problem))
-        say(f"Trial {trial.number}: failed. {problem} {shown}")
+        say(f"Trial {trial.number}: failed. {problem} {_shown(trial)}")
     else:
         note_seconds(trial, time.monotonic() - started)
         study.tell(trial, value)
         best = study.best_trial
         behind = "the best so far" if best.number == trial.number else f"best {best.value:.4f}, trial {best.number}"
-        say(f"Trial {trial.number}: {config.train.metric} {value:.4f} ({behind}). {shown}")
+        say(f"Trial {trial.number}: {config.train.metric} {value:.4f} ({behind}). {_shown(trial)}")
     finally:
         gc.collect()  # modules refer to each other in circles, and the next trial needs the memory
 
 
-def _spelt(value: Any) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+def _shown(trial: optuna.Trial) -> str:
+    spelt = {name: f"{value:.3g}" if isinstance(value, float) else value for name, value in trial.params.items()}
+    return ", ".join(f"{name}={value}" for name, value in spelt.items())
 
 
 def _check_failures(study: Study) -> None:

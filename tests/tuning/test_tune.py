@@ -158,6 +158,36 @@ def test_a_trial_that_fails_is_noted_and_many_end_the_search(
     assert [trial.state for trial in over(study)] == [TrialState.FAIL] * 5
 
 
+def test_values_that_a_setting_cannot_have_fail_their_trial_alone(
+    config: RunConfig, tmp_path: Path, fits: list[RunConfig]
+) -> None:
+    searched = (Dimension("peft.dropout", low=0.5, high=1.5),)
+    tuned = tune(config, searched, tmp_path / "t", trials=6, say=quiet, data=ROWS)
+    states = {trial["settings"]["peft.dropout"] < 1: trial["state"] for trial in tuned.trials}
+    assert states == {True: "complete", False: "fail"}
+    assert any("less than 1" in trial.get("reason", "") for trial in tuned.trials)
+    assert {made.peft.dropout for made in fits} == {
+        trial["settings"]["peft.dropout"] for trial in tuned.trials if trial["state"] == "complete"
+    }
+
+
+def test_a_second_search_in_the_folder_is_refused_while_one_is_at_work(
+    config: RunConfig, tmp_path: Path, fits: list[RunConfig], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, pretend, refused = tmp_path / "t", trial_module.fit, list[bool]()
+
+    def meanwhile(config: RunConfig, **options: Any) -> Any:
+        for overwrite in (False, True):
+            with pytest.raises(RunFolderError, match="Another search"):
+                tune(config, SEARCHED, folder, trials=2, overwrite=overwrite, say=quiet, data=ROWS)
+            refused.append(overwrite)
+        return pretend(config, **options)
+
+    monkeypatch.setattr(trial_module, "fit", meanwhile)
+    tuned = tune(config, SEARCHED, folder, trials=2, pruning=False, say=quiet, data=ROWS)
+    assert [trial["state"] for trial in tuned.trials] == ["complete"] * 2 and len(refused) == 4
+
+
 def test_what_matters_is_found() -> None:
     """Of a formula in which the method moves the value by 1, the learning rate by at most 0.1, and alpha by nothing."""
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))

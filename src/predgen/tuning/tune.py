@@ -5,12 +5,14 @@ from __future__ import annotations
 import gc
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import optuna
+from filelock import FileLock, Timeout
 from optuna import Study
 from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 
@@ -100,32 +102,36 @@ def tune(
 
     Raises:
         PredgenError: If settings, data or model cannot be used, or no trial could be finished.
-        RunFolderError: If the study there was made of something else, or the folder holds other things.
+        RunFolderError: If the study there was made of something else, the folder holds other things, or another search
+            is at work in it.
         Interrupted: If it was stopped by a signal; nothing is lost but the running trial.
     """
     rows = None if data is None else table_of(data, config.data.max_rows).good_rows  # what can be read but once
     prepared = prepare(config, say, GivenRows(rows))
     metric = config.train.metric or _default_metric(prepared)
     config = replace(config, train=replace(config.train, metric=metric), out=None)
-    _claim(folder, overwrite)
-    study = open_study(folder, _facts(config, prepared, searched), metric, config.train.seed, pruning)
-    (folder / CONFIG).write_text(config.to_yaml(), encoding="utf-8")
-    _start(study, searched, config, trials, say)
-    deadline = None if seconds is None else time.monotonic() + seconds
-    while len(over(study)) < trials and (deadline is None or time.monotonic() < deadline):
-        _one_trial(study, searched, config, folder, deadline, say, trust_remote_code, rows)
-        write_json(folder / TRIALS, as_json(over(study)))
-        _check_failures(study)
-    shutil.rmtree(folder / WORK, ignore_errors=True)
-    if not complete(study):
-        raise PredgenError(
-            f"No trial of {len(over(study))} was finished.", "Expected at least one.", "Give it more time or trials."
-        )
-    importance = importances(study)
-    importance_and_history(importance, as_json(over(study)), metric, folder / IMPORTANCE)
-    best = _refit(study, config, folder, say, trust_remote_code, rows)
-    chosen = study.best_trial
-    return Tuned(folder, metric, study.best_value, dict(chosen.params), as_json(over(study)), importance, best)
+    with _alone(folder):
+        _claim(folder, overwrite)
+        study = open_study(folder, _facts(config, prepared, searched), metric, config.train.seed, pruning)
+        (folder / CONFIG).write_text(config.to_yaml(), encoding="utf-8")
+        _start(study, searched, config, trials, say)
+        deadline = None if seconds is None else time.monotonic() + seconds
+        while len(over(study)) < trials and (deadline is None or time.monotonic() < deadline):
+            _one_trial(study, searched, config, folder, deadline, say, trust_remote_code, rows)
+            write_json(folder / TRIALS, as_json(over(study)))
+            _check_failures(study)
+        shutil.rmtree(folder / WORK, ignore_errors=True)
+        if not complete(study):
+            raise PredgenError(
+                f"No trial of {len(over(study))} was finished.",
+                "Expected at least one.",
+                "Give it more time or trials.",
+            )
+        importance = importances(study)
+        importance_and_history(importance, as_json(over(study)), metric, folder / IMPORTANCE)
+        best = _refit(study, config, folder, say, trust_remote_code, rows)
+        chosen = study.best_trial
+        return Tuned(folder, metric, study.best_value, dict(chosen.params), as_json(over(study)), importance, best)
 
 
 def importances(study: Study) -> dict[str, float]:
@@ -160,6 +166,29 @@ def _facts(config: RunConfig, prepared: Prepared, searched: Sequence[Dimension])
             "dev": [prepared.dev.fingerprint, len(prepared.dev)],
         },
     }
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Keeps other searches out of a folder while the block runs: they would take its running trial for a killed one.
+
+    Raises:
+        RunFolderError: If one is at work there.
+    """
+    place = folder.resolve()
+    place.parent.mkdir(parents=True, exist_ok=True)
+    # Beside the folder, which --overwrite removes.
+    lock = FileLock(place.parent / f".{place.name}.lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise RunFolderError(
+            f"Another search is at work in {folder}.", remedy="Wait until it has ended, or choose another --out."
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _claim(folder: Path, overwrite: bool) -> None:

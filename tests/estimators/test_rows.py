@@ -59,6 +59,8 @@ def test_columns_without_names_go_by_their_places() -> None:
         ([{"a": 1}, "b"], InputTypeError, "Row 1"),
         (np.array([[1j]]), InputError, "Complex"),
         (pd.DataFrame({"a": [["list"]]}), InputTypeError, "must be a string or a number"),
+        (pd.DataFrame([["one", "two"], ["three", "four"]], columns=["a", "a"]), InputError, "several columns 'a'"),
+        (pd.DataFrame([["one", 1, "two"]], columns=[0, 1, 0]), InputError, "several columns 0"),
     ],
 )
 def test_what_holds_no_rows(X: Any, error: type[Exception], words: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -62,13 +63,14 @@ def columns_of(X: Any) -> Columns:
 
     Raises:
         InputTypeError: If X is a sparse matrix, a single text, or cells are neither text nor number.
-        InputError: If X is empty, of another number of dimensions, or rows are of different lengths.
+        InputError: If X is empty, of another number of dimensions, has a column twice, or rows differ in length.
     """
     if hasattr(X, "toarray"):
         raise InputTypeError("X is a sparse matrix.", "Sparse input is not supported: rows are texts, or columns.")
     if isinstance(X, str | bytes | Mapping):
         raise InputTypeError(f"X is one {type(X).__name__}.", "Expected a sequence of rows.", "Put it in a list.")
     if hasattr(X, "columns"):
+        _check_names(list(X.columns))
         rows = _by_rows([_listed(X[name]) for name in X.columns])
         # As scikit-learn has it, columns have names where all of these are texts.
         named = all(isinstance(name, str) for name in X.columns)
@@ -84,6 +86,12 @@ def columns_of(X: Any) -> Columns:
     _check_size(read, X)
     cells = [tuple(_cell(value, number) for value in row) for number, row in enumerate(read.rows)]
     return replace(read, rows=cells)
+
+
+def _check_names(names: Sequence[Any]) -> None:
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:  # pandas gives a table for such a name, and not a column
+        raise InputError(f"X has several columns {twice[0]!r}.", "Each needs a name of its own.")
 
 
 def _listed(column: Any) -> list[Any]:

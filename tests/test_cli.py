@@ -229,12 +229,21 @@ def test_models_and_data_list_source_size_and_licence() -> None:
         (["report", "{run}", "--data", "{rows}", "--out", "{rows}"], "is the file that is read"),
         (["evaluate", "{run}", "{rows}", "--split", "tset"], "did you mean 'test'"),
         (["show", "{shop}"], "holds no predgen run"),
+        (["tune", "{rows}", "--target", "label", "--model", "{shop}/base", "--out", "{rows}"], "rows.csv is a file"),
+        (["reproduce", "table1", "--only-tables", "--out", "{shop}/none"], "holds no finished cell of table1"),
     ],
 )
 def test_wrong_inputs_are_told_apart(shop: Path, arguments: list[str], words: str) -> None:
     filled = [a.format(rows=shop / "rows.csv", run=shop / "label", shop=shop) for a in arguments]
     with pytest.raises(PredgenError, match=words):
         call(*filled)
+
+
+@pytest.mark.parametrize("option", ["--batch-size", "--resamples"])
+def test_numbers_of_rows_and_resamples_are_above_0(shop: Path, option: str) -> None:
+    command = ["compare", shop / "label", shop / "label"] if option == "--resamples" else ["evaluate", shop / "label"]
+    result = call(*command, shop / "rows.csv", option, 0)
+    assert result.exit_code == 2 and option in result.output
 
 
 def test_an_error_is_one_message_on_stderr() -> None:

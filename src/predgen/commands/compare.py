@@ -18,11 +18,11 @@ def compare(
         str | None, typer.Option(help="What to compare by; else what the first run was selected by.")
     ] = None,
     split: Annotated[str, typer.Option(help="As for evaluate.")] = "auto",
-    resamples: Annotated[int, typer.Option(help="Of the bootstrap.")] = 2000,
+    resamples: Annotated[int, typer.Option(min=1, help="Of the bootstrap.")] = 2000,
     seed: Annotated[int, typer.Option(help="Of the bootstrap.")] = 0,
     out_folder: Annotated[str, typer.Option("--out", help="Where the picture and the numbers go.")] = "runs/comparison",
     data_root: DataRoot = None,
-    batch_size: Annotated[int, typer.Option(help="Rows a pass.")] = 32,
+    batch_size: Annotated[int, typer.Option(min=1, help="Rows a pass.")] = 32,
     trust_remote_code: TrustRemoteCode = False,
 ) -> None:
     """Compare runs on the same rows, by a paired bootstrap: predgen compare RUN RUN … DATA."""

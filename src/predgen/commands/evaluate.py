@@ -19,7 +19,7 @@ def evaluate(
         str, typer.Option(help="Rows of the data the run was fitted on: auto (its test rows), test, dev, train, all.")
     ] = "auto",
     data_root: DataRoot = None,
-    batch_size: Annotated[int, typer.Option(help="Rows a pass.")] = 32,
+    batch_size: Annotated[int, typer.Option(min=1, help="Rows a pass.")] = 32,
     precision: PrecisionOption = "fp32",
     trust_remote_code: TrustRemoteCode = False,
 ) -> None:

@@ -86,7 +86,7 @@ def reproduce(
     if dry_run:
         _print_costs(mine, ledger)
         return
-    whole = True
+    whole, written = True, list[Path]()
     try:
         if not only_tables:
             run = run_grid if launch is None else launch
@@ -101,8 +101,14 @@ def reproduce(
                 say(f"Each error is in {ledger.out / 'failed'}; --retry tries these cells again.")
             whole = not (outcome.failed or outcome.too_large)
     finally:
-        for path in write_tables(wanted, ledger):
+        written += write_tables(wanted, ledger)
+        for path in written:
             say(f"Written: {path}")
+    if only_tables and not written:
+        raise PredgenError(
+            f"{ledger.cells} holds no finished cell of {', '.join(named)}.",
+            remedy="Run them first, or name the folder of finished ones: --cells.",
+        )
     if not whole:
         raise PredgenError("Not all cells are finished.", remedy="The lines above say why.")
 

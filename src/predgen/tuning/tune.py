@@ -192,6 +192,8 @@ def _alone(folder: Path) -> Iterator[None]:
 
 
 def _claim(folder: Path, overwrite: bool) -> None:
+    if folder.is_file():
+        raise RunFolderError(f"{folder} is a file.", "Expected a folder for the study.", "Choose another --out.")
     if folder.is_dir() and any(folder.iterdir()):
         if not (folder / STUDY).exists():
             raise RunFolderError(f"{folder} holds files that are not a study's.", remedy="Choose another --out.")

@@ -123,6 +123,17 @@ def test_no_folder_of_this_machine_goes_up(hub: Hub, tiny_base: Path, tmp_path: 
     assert predgen.load("me/stars").predict(TEXTS) == fitted.run.predict(TEXTS)
 
 
+def test_an_estimator_goes_up_without_the_place_of_its_base(hub: Hub, tiny_base: Path, tmp_path: Path) -> None:
+    private = tmp_path / "private-place"
+    shutil.copytree(tiny_base, private / "base")
+    model = predgen.PredGenRegressor(model=str(private / "base"), peft="full", method="generator", max_steps=1)
+    model.fit([f"The film {n} was good" for n in range(40)], [n % 5 / 2 for n in range(40)]).save(private / "run")
+    predgen.PredGenRegressor.load(private / "run").run_.push_to_hub("me/stars")
+    assert "private-place" not in (hub.root / "me" / "stars" / "estimator.json").read_text()
+    again = predgen.PredGenRegressor.load("me/stars")
+    assert again.model == "base" and np.allclose(again.predict(TEXTS), model.predict(TEXTS))
+
+
 def test_the_card_is_what_the_hub_reads(fitted: Fitted, hub: Hub) -> None:
     fitted.run.push_to_hub("me/stars")
     card = ModelCard.load(hub.root / "me" / "stars" / "README.md")

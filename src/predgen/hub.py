@@ -29,6 +29,7 @@ _WANTED = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja", "*.yaml", "
 _LEFT_OUT = (CHECKPOINTS, "tensorboard", "*.part")
 _PLACES = ("source", "dev", "eval", "out", "root")  # settings and facts that name files
 _MODELS = ("model", "base")  # those whose name may be a folder
+ESTIMATOR = "estimator.json"  # what an estimator's run knows besides
 
 
 def located(path: str | Path, revision: str | None = None) -> Path:
@@ -136,7 +137,7 @@ def without_places(folder: Path) -> None:
     Raises:
         RunFolderError: If it is damaged.
     """
-    for name in (RECORD, SPLITS):
+    for name in (RECORD, SPLITS, *([ESTIMATOR] if (folder / ESTIMATOR).exists() else [])):
         write_json(folder / name, _named_only(read_json(folder, name)))
     try:
         settings = yaml.safe_load((folder / CONFIG).read_text(encoding="utf-8"))
@@ -157,6 +158,8 @@ def _named_only(value: Any) -> Any:
             named[key] = Path(inner).name
         elif key in _MODELS and isinstance(inner, dict) and isinstance(inner.get("name"), str):
             named[key] = {**inner, "name": public_name(inner["name"])}
+        elif key in _MODELS and isinstance(inner, str):  # an estimator's argument
+            named[key] = public_name(inner)
         else:
             named[key] = _named_only(inner)
     return named

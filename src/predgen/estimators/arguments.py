@@ -67,6 +67,7 @@ _TAKEN: dict[str, str] = {
     "task": "The class says which task it is.",
     "out": "Every fit writes to a folder of its own; save(folder) keeps it.",
     "data.source": "Rows are given to fit().",
+    "data.root": "Rows are given to fit().",
     "data.text": "Rows are given to fit(); template says how columns become a prompt.",
     "data.target": "Targets are given to fit().",
     "data.weight": "Weights are given to fit(), as sample_weight.",

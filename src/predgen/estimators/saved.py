@@ -13,14 +13,13 @@ from predgen.data.templates import template_fields
 from predgen.errors import RunFolderError
 from predgen.estimators.arguments import arguments_of, plain, settings_besides
 from predgen.estimators.kept_run import KeptRun
-from predgen.hub import located
+from predgen.hub import ESTIMATOR, located
 from predgen.loading import load_single
 from predgen.training.run_folder import METRICS, claim, read_json, write_json
 
 if TYPE_CHECKING:
     from predgen.estimators.base import TextEstimator
 
-ESTIMATOR = "estimator.json"
 Estimator = TypeVar("Estimator", bound="TextEstimator")
 
 

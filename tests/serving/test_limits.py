@@ -128,6 +128,14 @@ def test_several_runs_are_told_apart_by_name(client: Client) -> None:
     assert (error["row"], error["field"]) == (1, "text")
 
 
+def test_where_one_run_of_several_explains_its_rows_are_named_too(client: Client) -> None:
+    both = client("label", "free")
+    error = refused(both.post("/v1/explain", json={"run": "label", "row": {"text": True}}), 422)
+    assert (error["row"], error["field"]) == (0, "text")
+    for name in ("free", "other"):
+        assert refused(both.post("/v1/explain", json={"run": name, "row": {"text": "a"}}), 422)["field"] == "run"
+
+
 def test_runs_may_be_called_like_parts_of_a_request_or_almost_alike(runs: Callable[..., Any]) -> None:
     (one,) = runs(["label"])
     names = ["row", "rows", "a-b", "a_b", "v1.2"]

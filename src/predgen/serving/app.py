@@ -127,7 +127,9 @@ def create_app(runs: Sequence[ServedRun], settings: Settings | None = None) -> F
         redirect_slashes=False,
     )
     app.state.service = service
-    install(app, several=len(runs) > 1)
+    explaining = [each for each in service.schemas.values() if each.explain is not None]
+    types = {"/v1/predict": len(runs), "/v1/explain": len(explaining)}
+    install(app, tagged=[path for path, count in types.items() if count > 1])
     _add_model_routes(app, service)
     _add_status_routes(app, service)
     _add_page(app)

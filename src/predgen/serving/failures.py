@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -70,14 +70,14 @@ def failed(status: int, message: str, row: int | None = None, field: str | None 
     return JSONResponse(failure(status, clean, row, name), status, headers)
 
 
-def place_of(location: Sequence[str | int], several: bool) -> tuple[int | None, str | None]:
+def place_of(location: Sequence[str | int], tagged: bool) -> tuple[int | None, str | None]:
     """Row and field that a validation error's location names.
 
     Args:
         location: As pydantic gives it.
-        several: Whether there are several runs; the run's name then stands in it.
+        tagged: Whether the type of the request was chosen by the run's name, which then stands in it.
     """
-    path = list(location)[2 if several else 1 :]  # behind "body"
+    path = list(location)[2 if tagged else 1 :]  # behind "body"
     for place, part in enumerate(path):
         if part == "rows" and len(path) > place + 1 and isinstance(path[place + 1], int):
             behind = path[place + 2 : place + 3]
@@ -88,7 +88,7 @@ def place_of(location: Sequence[str | int], several: bool) -> tuple[int | None, 
     return None, named[-1] if named else None
 
 
-def _invalid(problem: RequestValidationError, several: bool) -> JSONResponse:
+def _invalid(problem: RequestValidationError, tagged: bool) -> JSONResponse:
     errors: Sequence[Mapping[str, Any]] = problem.errors()
     first = errors[0]
     if first["type"] == "json_invalid":
@@ -97,19 +97,19 @@ def _invalid(problem: RequestValidationError, several: bool) -> JSONResponse:
         known = first["ctx"].get("expected_tags")
         message = "The request names no run." if known is None else f"No run of that name answers here. Known: {known}."
         return failed(422, message + " (GET /v1/runs lists them.)", None, "run")
-    row, field = place_of(first["loc"], several)
+    row, field = place_of(first["loc"], tagged)
     where = "" if row is None else f"Row {row}: " if field is None else f"Row {row}, column {field!r}: "
     more = f" ({len(errors)} such problems in all)" if len(errors) > 1 else ""
     message = str(first["msg"]).rstrip(".")
     return failed(422, f"{where}{message}{more}.", row, field)
 
 
-def install(app: FastAPI, several: bool) -> None:
+def install(app: FastAPI, tagged: Collection[str]) -> None:
     """Makes every failure of an application one of these replies.
 
     Args:
         app: The application.
-        several: Whether it has several runs.
+        tagged: The addresses whose requests are of one type for each of several runs.
     """
 
     @app.exception_handler(Refused)
@@ -120,7 +120,7 @@ def install(app: FastAPI, several: bool) -> None:
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, problem: RequestValidationError) -> JSONResponse:
         request.scope["predgen_reason"] = "invalid"
-        return _invalid(problem, several)
+        return _invalid(problem, request.scope["path"] in tagged)
 
     @app.exception_handler(HTTPException)
     async def known(request: Request, problem: HTTPException) -> JSONResponse:

@@ -49,6 +49,7 @@ def test_a_host_that_others_reach_needs_a_key(host: str) -> None:
     with pytest.raises(ConfigError, match="--api-key-file"):
         guarded(Settings(), host)
     assert guarded(Settings(keys=("k" * 16,)), host).hosts == ()
+    assert guarded(Settings(keys=("k" * 16,), hosts=("proxy.example",)), host).hosts == ()  # any name, that one too
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1", "127.5.5.5"])

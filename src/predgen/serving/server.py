@@ -112,7 +112,7 @@ def guarded(settings: Settings, host: str) -> Settings:
         ConfigError: If other machines could reach it, and there is no key.
     """
     if settings.keys:
-        return settings
+        return replace(settings, hosts=())  # under any name: no page elsewhere has the key
     if not is_loopback(host):
         raise ConfigError(
             f"Other machines could reach the service at {host}, and no key is asked for.",

@@ -148,6 +148,13 @@ def test_metrics_count_what_happened(runs: Callable[..., Any]) -> None:
         assert "made/up" not in client.get("/metrics").text
 
 
+def test_an_application_can_be_started_again(runs: Callable[..., Any]) -> None:
+    app = create_app(runs(["label"]))
+    for _ in range(2):
+        with TestClient(app) as client:
+            assert client.post("/v1/predict", json={"row": ROW}).status_code == 200
+
+
 def test_runs_need_names_of_their_own(runs: Callable[..., Any]) -> None:
     for wrong in ([], runs(["label", "label"])):
         with pytest.raises(ConfigError, match="different names"):

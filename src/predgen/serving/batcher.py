@@ -88,10 +88,14 @@ class Batcher:
         self._rows = 0  # that wait, in weights
         self._together = 1  # requests of the last pass
         self._stopping = False
-        self._thread = threading.Thread(target=self._work, name="predgen-model", daemon=True)
+        self._thread = self._new_thread()
+
+    def _new_thread(self) -> threading.Thread:
+        return threading.Thread(target=self._work, name="predgen-model", daemon=True)
 
     def start(self) -> None:
-        """Starts the thread."""
+        """Starts the thread; once it was stopped, another."""
+        self._stopping, self._thread = False, self._new_thread()
         self._thread.start()
 
     @property

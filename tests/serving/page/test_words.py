@@ -23,7 +23,6 @@ def test_the_words_that_decided(visit: Visits, origin: str, kind: str) -> None:
     seen.predict(*row)
     seen.page.get_by_role("button", name="Show the words").click()
     seen.page.wait_for_selector(".words .word")
-    seen.page.wait_for_selector(".words .word")
     assert seen.page.evaluate("document.activeElement.id") == "words-title"
     texts = dict(zip(("review of", "text"), row, strict=True)) if kind == "rating" else {"text": row[0]}
     told = httpx.post(f"{origin}/v1/explain", json={"run": kind, "row": texts}, timeout=20).json()

@@ -29,6 +29,14 @@ KINDS = {
     "record": ["data.target=[label,rating]", "method=predictor"],
     "tags": ["data.target=tags", "task=multilabel", "method=generator"],
     "free": ["data.target=rating", "space.kind=free", "method=generator"],
+    "only": ["data.target=only", "task=multilabel", "method=generator"],
+    "options": [
+        "data.target=pick",
+        "data.options=options",
+        "space.style=continuations",
+        'space.labels=["0","1"]',
+        "method=generator",
+    ],
 }
 Client = Callable[..., TestClient]
 
@@ -41,7 +49,12 @@ def rows_for(count: int) -> list[dict[str, Any]]:
         rating = (1 if label == "good" else -1) + n % 7 / 10
         tags = [label, *(["long"] if n % 3 else [])]
         text = f"The film {n} was {WORDS[label][n % 3]}."
-        made.append({"text": text, "review of": f"film {n % 5}", "label": label, "rating": rating, "tags": tags})
+        made.append(
+            {
+                "text": text, "review of": f"film {n % 5}", "label": label, "rating": rating, "tags": tags,
+                "only": tags[1:], "options": ["seen twice", "never seen"], "pick": n % 2,
+            }
+        )  # fmt: skip
     return made
 
 

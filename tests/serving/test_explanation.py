@@ -34,6 +34,11 @@ def test_of_several_answers_one_is_explained(client: Client) -> None:
     assert record.post("/v1/explain", json={"row": {"text": TEXT}, "field": "other"}).status_code == 422
 
 
+def test_the_only_label_of_a_run_need_not_be_named(client: Client) -> None:
+    told = client("only").post("/v1/explain", json={"row": {"text": TEXT}}).json()
+    assert set(told["prediction"]["probabilities"]) == {"long"} and len(told["pieces"]) > 2
+
+
 def test_what_cannot_be_explained_is_refused_or_not_offered(client: Client) -> None:
     reply = client("label").post("/v1/explain", json={"row": {"text": "word"}})
     assert reply.status_code == 422 and reply.json()["error"]["field"] == "text"

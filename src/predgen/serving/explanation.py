@@ -27,7 +27,8 @@ def explanation(served: ServedRun, row: Mapping[str, Any], field: str | None) ->
         ConfigError: If the run's answers cannot be explained.
     """
     (prediction,) = served.answers([served.body(row, 0)], [False])
-    run = one_answer(served.run, None if isinstance(served.run, Run) else field).run
+    # Where there is one label alone, requests cannot name it.
+    run = one_answer(served.run, None if isinstance(served.run, Run) else field or next(iter(served.run.parts))).run
     made = explain(run, row)
     column = made.main
     columns = columns_of(served.run.template, row, made.words)

@@ -58,6 +58,13 @@ def test_a_row_that_cannot_be_read_is_named(small: TestClient, rows: list[Any], 
     assert error["row"] == row and error.get("field") == field and f"ow {row}" in error["message"]
 
 
+def test_options_that_cannot_be_read_are_named_by_their_column(client: Client) -> None:
+    both = client("options")
+    assert both.post("/v1/predict", json={"row": {"text": "good", "options": ["a", "b"]}}).status_code == 200
+    for row, field in (({"text": "good", "options": ["a"]}, "options"), ({"text": "", "options": ["a", "b"]}, "text")):
+        assert refused(both.post("/v1/predict", json={"row": row}), 422)["field"] == field
+
+
 @pytest.mark.parametrize(
     "body",
     [

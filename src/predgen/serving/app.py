@@ -237,4 +237,4 @@ def _body(run: ServedRun, row: Mapping[str, Any], number: int) -> str:
     try:
         return run.body(row, number)
     except DataError as problem:
-        raise Refused(422, str(problem), number, run.columns[0]) from problem
+        raise Refused(422, str(problem), number, run.at_fault(row)) from problem

@@ -14,10 +14,10 @@ import numpy as np
 from predgen.answers.spaces import LabelSet
 from predgen.base_run import DEFAULTS, BaseRun
 from predgen.data.options import body_of
-from predgen.data.templates import template_fields
+from predgen.data.templates import render, template_fields
 from predgen.decoding.decide import weighted_numbers
 from predgen.downloads import sha256_of
-from predgen.errors import ConfigError
+from predgen.errors import ConfigError, DataError
 from predgen.information.answers import check_explainable, check_shared
 from predgen.model.bases import fingerprint
 from predgen.model.outputs import Scores
@@ -88,6 +88,14 @@ class ServedRun:
             DataError: If it cannot be read; the message names the row by its number.
         """
         return body_of(self.run.template, row, self.run.option_columns, number)
+
+    def at_fault(self, row: Mapping[str, Any]) -> str:
+        """The column of a row that `body` refuses: that of its options, where its text can be read."""
+        try:
+            render(self.run.template, row)
+        except DataError:
+            return self.columns[0]
+        return next(iter(self.run.option_columns), self.columns[0])
 
     def answers(self, bodies: Sequence[str], distributions: Sequence[bool]) -> list[dict[str, Any]]:
         """What `predgen predict` writes of rows, without their numbers.

@@ -183,7 +183,7 @@ def test_what_takes_too_long_is_given_up_and_not_read_later() -> None:
         run.open.set()
         assert said(await started.ask(run, "third")) == ["third"]
 
-    with Started(limits=Limits(seconds=0.3)) as started:
+    with Started(limits=Limits(seconds=1)) as started:
         asyncio.run(ask(started))
         assert started.seen.rows == 0
     assert run.passes == [["first"], ["third"]]
@@ -229,8 +229,9 @@ def test_a_stop_finishes_what_was_accepted() -> None:
         accepted = [asyncio.create_task(started.ask(run, f"{number}")) for number in range(9)]
         await asyncio.sleep(0.05)
         stop = asyncio.create_task(asyncio.to_thread(started.batcher.stop))
-        await asyncio.sleep(0.05)
-        assert not started.batcher.ready
+        async with asyncio.timeout(10):
+            while started.batcher.ready:  # a thread begins when the machine has time for it
+                await asyncio.sleep(0.005)
         with pytest.raises(Refused) as refused:
             await started.ask(run, "too late")
         assert refused.value.status == 503
@@ -252,8 +253,8 @@ def test_a_lone_client_never_waits_for_others() -> None:
             await started.ask(run, str(turn))
         return time.monotonic() - begun
 
-    with Started(max_wait=0.5) as started:
-        assert asyncio.run(ask(started)) < 0.5
+    with Started(max_wait=5) as started:
+        assert asyncio.run(ask(started)) < 5
 
 
 def test_clients_that_ask_again_at_once_are_read_together() -> None:

@@ -99,12 +99,12 @@ def parquet_rows(path: Path) -> Iterator[Row]:
 
 
 def _rows_of(data: RowsInMemory) -> Iterable[Any]:
+    if hasattr(data, "iter_rows"):  # polars, whose to_dict is another than pandas'
+        named: Iterable[Any] = data.iter_rows(named=True)
+        return named
     if hasattr(data, "to_dict") and hasattr(data, "columns"):  # pandas
         records: list[Any] = data.to_dict("records")
         return records
-    if hasattr(data, "iter_rows"):  # polars
-        named: Iterable[Any] = data.iter_rows(named=True)
-        return named
     if isinstance(data, str | bytes | Mapping) or not hasattr(data, "__iter__"):
         raise DataError(
             f"Rows cannot be taken from a {type(data).__name__}.",

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import datasets
 import pandas
+import pyarrow
+import pyarrow.parquet
 import pytest
 
 from predgen.data.objects import table_of
@@ -51,6 +53,15 @@ class PolarsLike:
 
 def test_polars_frames_are_read_row_by_row() -> None:
     assert table_of(PolarsLike()).good_rows == ROWS
+
+
+def test_columns_of_one_name_are_refused_as_in_a_csv_file(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"The DataFrame names these columns twice: \['y'\]"):
+        table_of(pandas.DataFrame([["a", 1, 2]], columns=["text", "y", "y"]))
+    twice = pyarrow.Table.from_arrays([pyarrow.array([1]), pyarrow.array([2])], names=["y", "y"])
+    pyarrow.parquet.write_table(twice, tmp_path / "twice.parquet")
+    with pytest.raises(DataError, match=r"twice.parquet names these columns twice"):
+        read_table(tmp_path / "twice.parquet")
 
 
 def test_a_source_without_an_end_is_taken_up_to_a_limit() -> None:

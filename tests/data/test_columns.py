@@ -20,7 +20,7 @@ def test_labels_are_text_and_numbers_are_finite() -> None:
     assert read_targets(column(["1", 2, 3.5]), "label", "regression") == [1.0, 2.0, 3.5]
 
 
-@pytest.mark.parametrize("bad", [None, "", "NaN", float("nan"), float("inf"), "inf", "high"])
+@pytest.mark.parametrize("bad", [None, "", "NaN", float("nan"), float("inf"), "inf", "high", "1_2", 10**400])
 def test_targets_that_are_no_numbers_are_named(bad: Any) -> None:
     with pytest.raises(DataError, match=r"1 of 3 rows have no usable target in 'label' \(row 1: "):
         read_targets(column([1.0, bad, 2.0]), "label", "regression")

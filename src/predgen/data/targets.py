@@ -28,12 +28,15 @@ def is_number(value: Any) -> bool:
 
 
 def number_of(value: Any) -> float | None:
-    """The finite number that a value is or spells; None where it is none."""
-    if isinstance(value, bool):
+    """The finite number that a value is or spells; None where it is none.
+
+    Python's own underscores between digits spell none: ``1_2`` is a label.
+    """
+    if isinstance(value, bool) or (isinstance(value, str) and "_" in value):
         return None
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
     return number if math.isfinite(number) else None
 

@@ -40,6 +40,8 @@ def _json_row(line: str, number: int, line_number: int) -> Row | BadRow:
         return BadRow(number, f"line {line_number} is not JSON: {problem.msg} at column {problem.colno}.")
     except RecursionError:
         return BadRow(number, f"line {line_number} is nested too deeply.")
+    except ValueError as problem:  # an integer of more digits than Python reads
+        return BadRow(number, f"line {line_number} cannot be read: {str(problem).partition(';')[0]}.")
     if isinstance(value, dict):
         return value
     return BadRow(number, f"line {line_number} holds a {type(value).__name__}, not an object.")

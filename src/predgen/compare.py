@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -144,8 +145,14 @@ def paired_difference(values: NDArray[np.float64], others: NDArray[np.float64]) 
     Args:
         values: (B,), the metric of one on each of B resamples.
         others: (B,), of the other on the very same.
+
+    Returns:
+        NaN throughout where no resample has a difference, as of the correlation of a constant.
     """
     differences = values - others
+    differences = differences[~np.isnan(differences)]
+    if not len(differences):
+        return Difference(math.nan, math.nan, math.nan)
     # One is added on both sides: of finitely many resamples none can show a p of 0.
     tail = min((differences <= 0).sum(), (differences >= 0).sum())
     return Difference(*interval(differences), min(1.0, 2 * (float(tail) + 1) / (len(differences) + 1)))
@@ -153,6 +160,8 @@ def paired_difference(values: NDArray[np.float64], others: NDArray[np.float64]) 
 
 def interval(values: NDArray[np.float64]) -> tuple[float, float]:
     """The ends of the 95% percentile interval of resampled values, NaN aside."""
+    if np.isnan(values).all():
+        return math.nan, math.nan
     low, high = np.nanpercentile(values, [100 * (1 - LEVEL) / 2, 100 * (1 + LEVEL) / 2])
     return float(low), float(high)
 

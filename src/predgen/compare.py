@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from predgen.base_run import BaseRun, MetricOf
-from predgen.data.columns import TargetField, read_fields
+from predgen.data.columns import TargetField
 from predgen.errors import DataError
-from predgen.evaluate import check_targets, choose_rows, read_scored
+from predgen.evaluate import choose_rows, read_scored, read_truth
 
 LEVEL = 0.95
 
@@ -96,7 +96,7 @@ def compare(
         root: As `read_table` takes it.
 
     Raises:
-        DataError: If the runs answer different questions, or share no rows.
+        DataError: If the runs answer different questions, share no rows, or a row has a label that they do not know.
         ConfigError: If the metric does not suit them.
     """
     if len(folders) < 2:
@@ -109,12 +109,10 @@ def compare(
     notes = list(dict.fromkeys([*table.notes, *(note for _, note in choices if note)]))
     if any(len(chosen) != len(numbers) for chosen, _ in choices):
         notes.append(f"The runs were split differently: the {len(numbers)} rows are those that all of them allow.")
-    rows = [table.good_rows[number] for number in numbers]
     metrics, facts = list[MetricOf](), list[tuple[str, str, str]]()
     question: tuple[TargetField, ...] | None = None
     for folder in folders:
         run = load_run(folder)
-        check_targets(run.targets, table)
         if question is not None and run.targets != question:
             asked, other = (
                 ", ".join(f"{each.name!r} ({each.task})" for each in each_run) for each_run in (run.targets, question)
@@ -122,13 +120,14 @@ def compare(
             raise DataError(f"{folder} predicts {asked}, the first run {other}.")
         question = run.targets
         metric = metric or run.metric
-        bodies = [run.body(row) for row in rows]
-        scores = run.score_answers(bodies)
-        metrics.append(run.metric_over(scores, read_fields(rows, run.targets), metric))
+        rows, truth = read_truth(run, table, numbers)
+        scores = run.score_answers([run.body(row) for row in rows])
+        metrics.append(run.metric_over(scores, truth, metric))
         decisions = dict.fromkeys(part.record.decision for part in run.parts.values())
         facts.append((str(folder), run.method_name, ", ".join(decisions)))
     assert metric is not None
-    return Comparison(metric, len(rows), resamples, seed, _bootstrap(metrics, facts, len(rows), resamples, seed), notes)
+    compared = _bootstrap(metrics, facts, len(numbers), resamples, seed)
+    return Comparison(metric, len(numbers), resamples, seed, compared, notes)
 
 
 class Difference(NamedTuple):

@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 
 import predgen
+from predgen.compare import compare
 from predgen.config_reading import load_config
 from predgen.errors import AnswerError, ConfigError, DataError, ModelError
 from predgen.model.outputs import StepOutput
@@ -315,3 +317,11 @@ def test_from_and_resume_on_the_command_line(settings: list[str], tmp_path: Path
     result = CliRunner().invoke(app, ["fit", "--resume", "--out", out])
     assert result.exit_code == 0, result.exception
     assert "nothing is left to do" in result.output
+
+
+def test_runs_are_not_compared_on_a_label_that_they_do_not_know(fitted: Callable[..., Fitted], tmp_path: Path) -> None:
+    folder = fitted("generator", "classification").folder
+    rows = [{"text": f"new film {number}", "label": label} for number, label in enumerate(["good", "awful"])]
+    (tmp_path / "new.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    with pytest.raises(DataError, match="1 rows have a label that this run does not know, first row 1: 'awful'"):
+        compare([folder, folder], predgen.load, str(tmp_path / "new.jsonl"), resamples=20)

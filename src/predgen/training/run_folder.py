@@ -202,7 +202,9 @@ def claim(folder: Path, overwrite: bool) -> None:
     if folder.is_file():
         raise RunFolderError(f"{folder} is a file.", "Expected a folder for the run.", "Choose another --out.")
     if folder.is_dir() and any(folder.iterdir()):
-        is_run = (folder / RECORD).exists() or (folder / CONFIG).exists()
+        # Other projects have a config.yaml too, and must not be removed for it: splits.json comes right behind ours.
+        names = {path.name for path in folder.iterdir()}
+        is_run = RECORD in names or {CONFIG, SPLITS} <= names or names == {CONFIG}
         if not (overwrite and is_run):
             what = "another run" if is_run else "files that are not a run's"
             remedy = "Choose another --out" + (", or replace it with --overwrite." if is_run else ".")

@@ -155,6 +155,22 @@ def test_a_checkpoint_cut_short_is_passed_over_aloud(stopped: Path, settings: li
     assert weights(stopped) == weights(whole.folder)
 
 
+def test_a_damaged_best_checkpoint_is_not_what_the_run_ends_with(
+    settings: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = [*settings, "train.learning_rate=1e-9"]  # no evaluation after the first is better
+    with monkeypatch.context() as patch:
+        stop_at(patch, 9)
+        with pytest.raises(Interrupted):
+            quiet_fit(settings)
+    best = folder_of(tmp_path / "run" / "checkpoints", 4) / "trained.safetensors"
+    best.write_bytes(best.read_bytes()[:-1] + b"\xff")
+    said: list[str] = []
+    again = fit(load_config(assignments=settings), say=said.append, resume=True)
+    assert any("The best checkpoint, of step 4, is damaged (trained.safetensors is not what" in line for line in said)
+    assert again.run.record.best_step == 12
+
+
 def test_only_damaged_checkpoints_are_refused(stopped: Path, settings: list[str]) -> None:
     for folder in (stopped / "checkpoints").iterdir():
         (folder / "manifest.json").unlink()

@@ -49,13 +49,15 @@ class Course:
     total_steps: int
 
 
-def set_course(factory: MethodFactory, processes: Processes, say: Say) -> Course:
+def set_course(factory: MethodFactory, processes: Processes, say: Say, under_way: bool = False) -> Course:
     """Builds the method, tries a few of its steps and fits the run into memory and time.
 
     Args:
         factory: Builds the method.
         processes: That work together.
         say: Takes one line at a time.
+        under_way: Whether some steps are done: how many there are in all, which schedules follow, stays as it was then,
+            and a time budget only says when to stop.
 
     Raises:
         ConfigError: If a time budget cannot be kept to.
@@ -76,7 +78,7 @@ def set_course(factory: MethodFactory, processes: Processes, say: Say) -> Course
     expected = None if sharding else _estimate(method, rows, bench, config, division, say)
     division = division if expected is None else expected.division
     say_division(config, division, say)
-    if plan.seconds is not None and config.train.max_steps is None:
+    if plan.seconds is not None and config.train.max_steps is None and not under_way:
         if expected is None:
             raise ConfigError(
                 "train.time_budget under FSDP:", "what a step takes is not known.", "Set train.max_steps."

@@ -15,6 +15,7 @@ from predgen.errors import AnswerError, ConfigError, DataError, ModelError
 from predgen.model.outputs import StepOutput
 from predgen.model.predgen import PredGen
 from predgen.training.fit import Fitted, fit
+from predgen.training.trainer import PredGenTrainer
 
 TEXTS = ["The film was good", "simply bad"]
 
@@ -124,6 +125,22 @@ def test_balanced_classes_and_weighted_rows_change_what_is_learned(settings: lis
 def test_settings_that_do_not_fit(settings: list[str], assignment: str, error: type[Exception], words: str) -> None:
     with pytest.raises(error, match=words):
         quiet_fit([*settings, "data.target=label", assignment])
+
+
+def test_of_all_evaluations_the_best_and_the_last_are_kept(
+    settings: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held: list[set[int]] = []
+    honest = PredGenTrainer.go_on
+
+    def go_on(self: PredGenTrainer, checkpoint: Path | None) -> None:
+        honest(self, checkpoint)
+        held.append(set(self.dev_results))
+        assert self.dev_results[self.best()].value == self.state.best_metric
+
+    monkeypatch.setattr(PredGenTrainer, "go_on", go_on)
+    run = quiet_fit([*settings, "train.evaluations=12"])
+    assert held == [{run.run.record.best_step, 12}]
 
 
 class Poison:

@@ -212,7 +212,9 @@ class PredGenTrainer(Trainer):
                 f"The model's scores of dev rows are no numbers at step {step}; its weights are not saved.",
                 remedy="Lower train.learning_rate or train.clip.",
             )
-        self.dev_results[step] = result
+        # Of many dev rows and many answers they are large, and only the best will be asked for.
+        best = self.state.best_global_step
+        self.dev_results = {at: found for at, found in self.dev_results.items() if at == best} | {step: result}
         # An undefined metric (the correlation of a constant) must lose against any number.
         worst = -math.inf if METRICS[self._metric].greater_is_better else math.inf
         metrics = {f"eval_{self._metric}": worst if math.isnan(result.value) else result.value}

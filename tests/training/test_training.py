@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -163,11 +164,14 @@ class Poison:
 
 @pytest.mark.parametrize(("gradient", "what"), [(False, "loss became nan"), (True, "gradient became infinite or no")])
 def test_what_is_not_finite_stops_the_run_and_names_the_rows(
-    settings: list[str], monkeypatch: pytest.MonkeyPatch, gradient: bool, what: str
+    settings: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gradient: bool, what: str
 ) -> None:
     Poison(monkeypatch, 3, gradient)
-    with pytest.raises(ModelError, match=rf"{what}.*training rows \[.*\b3\b.*on_nonfinite=skip"):
+    with pytest.raises(ModelError, match=rf"{what}.*training rows \[.*on_nonfinite=skip") as raised:
         quiet_fit(settings)
+    trained_on = json.loads((tmp_path / "run" / "splits.json").read_text())["train"]["rows"]
+    named = json.loads(re.search(r"rows (\[.*?\])", str(raised.value))[1])
+    assert trained_on[3] != 3 and trained_on[3] in named and set(named) <= set(trained_on)
 
 
 @pytest.mark.parametrize("gradient", [False, True])

@@ -37,6 +37,7 @@ class Course:
         method: On the device that it is trained on; where weights will be divided among GPUs, not on one before.
         device: Where it belongs.
         rows: To train on.
+        numbers: Of each its position in the source.
         division: Of a step's rows into passes and among processes.
         total_steps: Optimizer steps.
     """
@@ -45,6 +46,7 @@ class Course:
     method: Method[Any] | RecordMethod
     device: torch.device
     rows: Sequence[TrainingRow]
+    numbers: Sequence[int]
     division: Division
     total_steps: int
 
@@ -94,7 +96,8 @@ def set_course(factory: MethodFactory, processes: Processes, say: Say, under_way
     say(f"Training {config.method} on {bench.base.name}: {trained:,} parameters learn, by {plan.metric} on dev.")
     if expected is not None:
         say(expected.line(total_steps, min(config.train.evaluations, total_steps)))
-    return Course(config, method, device, rows, division, total_steps)
+    numbers = [plan.prepared.train.numbers[row] for row in bench.prompts["training"].rows]
+    return Course(config, method, device, rows, numbers, division, total_steps)
 
 
 def _total_steps(config: RunConfig, rows: int) -> int:

@@ -225,6 +225,7 @@ def _train(
         method=course.method,
         peft=plan.peft,
         rows=course.rows,
+        numbers=course.numbers,
         evaluate_dev=evaluate_dev,
         config=plan.config.train,
         total_steps=course.total_steps,

@@ -63,6 +63,7 @@ class PredGenTrainer(Trainer):
         method: The module to train; its forward takes a `TrainingBatch`'s fields and the optimizer step.
         peft: How the writer was adapted.
         rows: Training rows.
+        numbers: Of each its position in the source.
         evaluate_dev: Scores dev through `score_answers`, from the prompts alone.
         config: Optimisation settings.
         total_steps: Optimizer steps of the whole run.
@@ -78,6 +79,7 @@ class PredGenTrainer(Trainer):
         method: nn.Module,
         peft: PeftMethod,
         rows: Sequence[TrainingRow],
+        numbers: Sequence[int],
         evaluate_dev: Callable[[], DevResult],
         config: TrainConfig,
         total_steps: int,
@@ -93,7 +95,7 @@ class PredGenTrainer(Trainer):
         self._window: list[StepOutput] = []
         self._window_rows, self._window_start = 0, time.monotonic()
         self.dev_results: dict[int, DevResult] = {}
-        self.guard = FiniteGuard(config, self._processes)
+        self.guard = FiniteGuard(config, numbers, self._processes)
         self._step, self._say = RedoneStep(division, say), say
         super().__init__(
             model=method,

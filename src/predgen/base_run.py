@@ -36,6 +36,19 @@ def silent(rows: int) -> None:
     """Reports nothing."""
 
 
+def each_row(rows: Sequence[Row] | RowsInMemory) -> Iterable[Row]:
+    """Rows one by one; of a frame they are not what it yields by itself, which are its columns' names.
+
+    Raises:
+        DataError: If it is a single row.
+    """
+    if isinstance(rows, str | Mapping):
+        what = "text" if isinstance(rows, str) else "mapping"
+        raise DataError(f"Rows were asked for, and one {what} was given.", remedy="Put it in a list.")
+    given: Iterable[Row] = rows
+    return table_of(rows).good_rows if hasattr(rows, "columns") or hasattr(rows, "column_names") else given
+
+
 class BaseRun(ABC):
     """A fitted run."""
 
@@ -181,11 +194,15 @@ class BaseRun(ABC):
             DataError: If `rows` is a single text or mapping.
             ConfigError: If the run cannot give what is asked.
         """
-        if isinstance(rows, str | Mapping):
-            what = "text" if isinstance(rows, str) else "mapping"
-            raise DataError(f"predict() was given one {what}.", "It takes a sequence of rows.", "Put it in a list.")
-        given = table_of(rows).good_rows if hasattr(rows, "columns") or hasattr(rows, "column_names") else rows
-        return [row for window in self.stream(given, options, progress=progress) for row in window]
+        return [row for window in self.stream(each_row(rows), options, progress=progress) for row in window]
+
+    def bodies(self, rows: Sequence[Row] | RowsInMemory) -> list[str]:
+        """Rows, as `predict` takes them, as the prompts' bodies.
+
+        Raises:
+            DataError: If a row cannot be read.
+        """
+        return [self.body(row) for row in each_row(rows)]
 
     def stream(
         self,

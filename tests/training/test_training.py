@@ -276,7 +276,11 @@ def test_rows_in_memory_fit_and_predict(settings: list[str], rows: list[dict[str
     config = load_config(assignments=["data.source=null" if s.startswith("data.source") else s for s in settings])
     run = fit(config, say=lambda line: None, data=frame[:30], dev=frame[30:40], test=iter(rows[40:]))
     assert run.metrics["test"]["rows"] == 8
-    assert run.run.predict(frame[["text"]][:3]) == run.run.predict([str(row["text"]) for row in rows[:3]])
+    some, texts = frame[:3], [str(row["text"]) for row in rows[:3]]
+    assert run.run.predict(some[["text"]]) == run.run.predict(texts)
+    assert (run.run.predict_proba(some) == run.run.predict_proba(texts)).all()
+    truth = some["rating"].tolist()
+    assert run.run.evaluate(some, truth).decisions == run.run.evaluate(texts, truth).decisions
 
 
 def test_doubles_across_splits_and_strange_dev_rows_are_said(

@@ -82,7 +82,7 @@ def test_predictions_have_their_form_and_stay_in_the_space(
     assert "no column 'text'" in predictions[3].error
     assert ["The row is a float" in predictions[4].error, "The row is a NoneType" in predictions[5].error] == [True] * 2
     for single in (rows[0], rows[1]):
-        with pytest.raises(DataError, match="one (text|mapping) was given"):
+        with pytest.raises(DataError, match=r"one (text|mapping) was given"):
             run.predict(single)
     for prediction in predictions[:2]:
         if task == "classification":

@@ -46,6 +46,7 @@ from predgen.training.run_folder import (
     claim,
     read_json,
     write_json,
+    write_text,
 )
 from predgen.training.start import start_weights
 from predgen.training.trackers import tracker_callbacks
@@ -168,7 +169,7 @@ def _fit(
     if processes.main:
         if not going_on:
             claim(folder, overwrite)
-        (folder / CONFIG).write_text(plan.config.to_yaml(), encoding="utf-8")
+        write_text(folder / CONFIG, plan.config.to_yaml())
         write_splits(folder, plan.prepared)
         cut_log(folder, first_step)
 

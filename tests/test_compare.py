@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
-from predgen.compare import _bootstrap
+from predgen.compare import _bootstrap, paired_difference
 
 ROWS = 200
 
@@ -19,6 +21,18 @@ def test_a_run_does_not_differ_from_itself() -> None:
     first, again = comparison(errors, errors)
     assert first.p is None
     assert (again.difference, again.difference_low, again.difference_high, again.p) == (0.0, 0.0, 0.0, 1.0)
+
+
+def test_what_no_resample_defines_is_no_difference() -> None:
+    """Of a constant prediction there is no correlation: that must not read as a significant one."""
+    errors, nothing = np.random.default_rng(0).random(ROWS), np.full(ROWS, np.nan)
+    _, second = comparison(errors, nothing)
+    assert all(map(math.isnan, (second.low, second.difference_low, second.difference_high, second.p)))
+
+
+def test_resamples_without_a_difference_are_left_out_of_the_p_value() -> None:
+    values = np.where(np.arange(1000) < 990, np.nan, np.where(np.arange(1000) < 995, -1.0, 1.0))
+    assert paired_difference(values, np.zeros(1000)).p == 1.0
 
 
 def test_a_means_interval_is_the_normal_one() -> None:

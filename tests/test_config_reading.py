@@ -52,3 +52,11 @@ def test_files_that_are_no_settings(tmp_path: Path, content: str, words: str) ->
     path.write_text(content)
     with pytest.raises(ConfigError, match=words):
         load_config(path)
+
+
+def test_labels_that_yaml_reads_as_numbers_are_labels() -> None:
+    config = load_config(assignments=["space.labels=[1, 2.0, three]", "train.class_weights={1: 3, three: 1}"])
+    assert config.space.labels == ("1", "2", "three")
+    assert config.train.class_weights == {"1": 3.0, "three": 1.0}
+    with pytest.raises(ConfigError, match=r"space.labels.0: Input should be a valid string; found True"):
+        load_config(assignments=["space.labels=[yes, no]"])  # a column may well say "yes"

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -61,6 +62,14 @@ def test_a_constant_has_no_correlation() -> None:
     assert math.isnan(scores["pearson"])
     assert math.isnan(scores["spearman"])
     assert math.isnan(regression_metrics([1.0, 1.0], [1.0, 2.0])["r2"])
+    assert math.isnan(regression_metrics([0.1, 0.1, 0.1], [0.2, 0.1, 0.1])["r2"])  # whose mean is not quite 0.1
+
+
+@pytest.mark.parametrize("unit", [1e-9, 1.0, 1e9])
+def test_correlations_do_not_depend_on_the_unit(unit: float) -> None:
+    scores = regression_metrics([1 * unit, 2 * unit, 4 * unit], [1 * unit, 3 * unit, 3 * unit])
+    assert scores["pearson"] == pytest.approx(np.corrcoef([1, 2, 4], [1, 3, 3])[0, 1])
+    assert scores["r2"] == pytest.approx(1 - 2 / (14 / 3))
 
 
 def test_intervals_count_their_ends() -> None:
@@ -120,6 +129,16 @@ def test_quadratic_kappa_is_scikit_learns() -> None:
     ours = quadratic_kappa([str(value) for value in truth], [str(value) for value in predicted])
     assert ours == pytest.approx(cohen_kappa_score(truth, predicted, weights="quadratic"))
     assert math.isnan(quadratic_kappa(["3", "3"], ["3", "3"]))
+    assert math.isnan(quadratic_kappa(["0.1"] * 3, ["0.1"] * 3))
+
+
+def test_quadratic_kappa_takes_no_square_of_the_rows() -> None:
+    truth, predicted = (np.random.default_rng(seed).integers(0, 2, 20_000).astype(str).tolist() for seed in (0, 1))
+    tracemalloc.start()
+    quadratic_kappa(truth, predicted)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 10 * 2**20
 
 
 def test_quadratic_kappa_of_ordered_labels_goes_by_their_places() -> None:

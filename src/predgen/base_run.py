@@ -36,6 +36,19 @@ def silent(rows: int) -> None:
     """Reports nothing."""
 
 
+def each_row(rows: Sequence[Row] | RowsInMemory) -> Iterable[Row]:
+    """Rows one by one; of a frame they are not what it yields by itself, which are its columns' names.
+
+    Raises:
+        DataError: If it is a single row.
+    """
+    if isinstance(rows, str | Mapping):
+        what = "text" if isinstance(rows, str) else "mapping"
+        raise DataError(f"Rows were asked for, and one {what} was given.", remedy="Put it in a list.")
+    given: Iterable[Row] = rows
+    return table_of(rows).good_rows if hasattr(rows, "columns") or hasattr(rows, "column_names") else given
+
+
 class BaseRun(ABC):
     """A fitted run."""
 
@@ -145,7 +158,7 @@ class BaseRun(ABC):
             row: A mapping of columns; or a text, where the template has one field.
 
         Raises:
-            DataError: If a column is missing, or all are empty.
+            DataError: If it is neither, a column is missing, or all are empty.
         """
         if isinstance(row, str):
             fields = template_fields(self.template)
@@ -155,6 +168,10 @@ class BaseRun(ABC):
                     remedy="Give a mapping of these columns.",
                 )
             row = {fields[0]: row}
+        if not hasattr(row, "keys"):  # as a frame's rows have too
+            raise DataError(
+                f"The row is a {type(row).__name__}.", "Expected a text, or a mapping of columns to values."
+            )
         return body_of(self.template, row, self.option_columns)
 
     def predict(
@@ -174,13 +191,18 @@ class BaseRun(ABC):
             One prediction a row, in order; a row that cannot be read gives a `RowError` and stops nothing.
 
         Raises:
-            DataError: If `rows` is a single text.
+            DataError: If `rows` is a single text or mapping.
             ConfigError: If the run cannot give what is asked.
         """
-        if isinstance(rows, str):
-            raise DataError("predict() was given one text.", "It takes a sequence of rows.", "Put it in a list.")
-        given = table_of(rows).good_rows if hasattr(rows, "columns") or hasattr(rows, "column_names") else rows
-        return [row for window in self.stream(given, options, progress=progress) for row in window]
+        return [row for window in self.stream(each_row(rows), options, progress=progress) for row in window]
+
+    def bodies(self, rows: Sequence[Row] | RowsInMemory) -> list[str]:
+        """Rows, as `predict` takes them, as the prompts' bodies.
+
+        Raises:
+            DataError: If a row cannot be read.
+        """
+        return [self.body(row) for row in each_row(rows)]
 
     def stream(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from predgen.base_run import BaseRun, MetricOf
-from predgen.data.columns import TargetField, read_fields
+from predgen.data.columns import TargetField
 from predgen.errors import DataError
-from predgen.evaluate import check_targets, choose_rows, read_scored
+from predgen.evaluate import choose_rows, read_scored, read_truth
 
 LEVEL = 0.95
 
@@ -95,7 +96,7 @@ def compare(
         root: As `read_table` takes it.
 
     Raises:
-        DataError: If the runs answer different questions, or share no rows.
+        DataError: If the runs answer different questions, share no rows, or a row has a label that they do not know.
         ConfigError: If the metric does not suit them.
     """
     if len(folders) < 2:
@@ -108,12 +109,10 @@ def compare(
     notes = list(dict.fromkeys([*table.notes, *(note for _, note in choices if note)]))
     if any(len(chosen) != len(numbers) for chosen, _ in choices):
         notes.append(f"The runs were split differently: the {len(numbers)} rows are those that all of them allow.")
-    rows = [table.good_rows[number] for number in numbers]
     metrics, facts = list[MetricOf](), list[tuple[str, str, str]]()
     question: tuple[TargetField, ...] | None = None
     for folder in folders:
         run = load_run(folder)
-        check_targets(run.targets, table)
         if question is not None and run.targets != question:
             asked, other = (
                 ", ".join(f"{each.name!r} ({each.task})" for each in each_run) for each_run in (run.targets, question)
@@ -121,13 +120,14 @@ def compare(
             raise DataError(f"{folder} predicts {asked}, the first run {other}.")
         question = run.targets
         metric = metric or run.metric
-        bodies = [run.body(row) for row in rows]
-        scores = run.score_answers(bodies)
-        metrics.append(run.metric_over(scores, read_fields(rows, run.targets), metric))
+        rows, truth = read_truth(run, table, numbers)
+        scores = run.score_answers([run.body(row) for row in rows])
+        metrics.append(run.metric_over(scores, truth, metric))
         decisions = dict.fromkeys(part.record.decision for part in run.parts.values())
         facts.append((str(folder), run.method_name, ", ".join(decisions)))
     assert metric is not None
-    return Comparison(metric, len(rows), resamples, seed, _bootstrap(metrics, facts, len(rows), resamples, seed), notes)
+    compared = _bootstrap(metrics, facts, len(numbers), resamples, seed)
+    return Comparison(metric, len(numbers), resamples, seed, compared, notes)
 
 
 class Difference(NamedTuple):
@@ -144,8 +144,14 @@ def paired_difference(values: NDArray[np.float64], others: NDArray[np.float64]) 
     Args:
         values: (B,), the metric of one on each of B resamples.
         others: (B,), of the other on the very same.
+
+    Returns:
+        NaN throughout where no resample has a difference, as of the correlation of a constant.
     """
     differences = values - others
+    differences = differences[~np.isnan(differences)]
+    if not len(differences):
+        return Difference(math.nan, math.nan, math.nan)
     # One is added on both sides: of finitely many resamples none can show a p of 0.
     tail = min((differences <= 0).sum(), (differences >= 0).sum())
     return Difference(*interval(differences), min(1.0, 2 * (float(tail) + 1) / (len(differences) + 1)))
@@ -153,6 +159,8 @@ def paired_difference(values: NDArray[np.float64], others: NDArray[np.float64]) 
 
 def interval(values: NDArray[np.float64]) -> tuple[float, float]:
     """The ends of the 95% percentile interval of resampled values, NaN aside."""
+    if np.isnan(values).all():
+        return math.nan, math.nan
     low, high = np.nanpercentile(values, [100 * (1 - LEVEL) / 2, 100 * (1 + LEVEL) / 2])
     return float(low), float(high)
 

@@ -53,6 +53,23 @@ LabelNames = Annotated[
 ]
 
 
+def _named(label: object) -> object:
+    """A label that YAML read as a number, as the text that a column's numbers are read as."""
+    return label_of(label) if isinstance(label, int | float) and not isinstance(label, bool) else label
+
+
+Labels = Annotated[
+    tuple[str, ...],
+    BeforeValidator(lambda value: [_named(each) for each in value] if isinstance(value, list | tuple) else value),
+]
+ClassWeights = Annotated[
+    dict[str, NonNegative],
+    BeforeValidator(
+        lambda value: {_named(key): each for key, each in value.items()} if isinstance(value, Mapping) else value
+    ),
+]
+
+
 @dataclass(frozen=True, config=_STRICT)
 class DataConfig:
     """Which rows, and what in them is read and predicted."""
@@ -97,7 +114,7 @@ class PromptConfig:
 class SpaceConfig:
     """The answers that can be predicted; what is None is inferred from the targets."""
 
-    labels: tuple[str, ...] | None = None  # classification: the labels, in order
+    labels: Labels | None = None  # classification: the labels, in order
     ordered: bool = False  # classification: their order means something, as that of grades does
     # what is written in the place of a label: itself, or (generator only) the row's own option: by its probability
     # ("texts"), or by its log-probability a token ("continuations")
@@ -310,7 +327,7 @@ class TrainConfig:
     precision: Precision = "fp32"  # of the base's weights and the passes; what learns stays in float32
     gradient_checkpointing: bool = False  # less memory: activations are computed again, and the prompt with them
     # none, balanced (every class counts the same in all), or a weight a label: {spam: 3, ham: 1}
-    class_weights: Literal["none", "balanced"] | dict[str, NonNegative] = "none"
+    class_weights: Literal["none", "balanced"] | ClassWeights = "none"
     on_nonfinite: Literal["stop", "skip"] = "stop"  # what a loss or gradient of NaN or infinity does to the run
     report_to: tuple[str, ...] = ()  # trackers of transformers' Trainer, e.g. tensorboard
     time_budget: str | None = None  # e.g. 30m or 1h30m: fewer steps where more would take longer

@@ -158,8 +158,11 @@ def quadratic_kappa(truth: Sequence[str], predicted: Sequence[str]) -> float:
         wanted, got = (np.array([float(label) for label in labels]) for labels in (truth, predicted))
     except ValueError:
         return math.nan
-    by_chance = float(((wanted[:, None] - got[None]) ** 2).mean())
-    return 1.0 - float(((wanted - got) ** 2).mean()) / by_chance if by_chance > 0 else math.nan
+    if _constant(np.concatenate([wanted, got])):
+        return math.nan
+    # The mean of (t − p)² over all pairs, which needs no N × N of them.
+    by_chance = float(wanted.var() + got.var() + (wanted.mean() - got.mean()) ** 2)
+    return 1.0 - float(((wanted - got) ** 2).mean()) / by_chance
 
 
 def crps(truth: Sequence[float], probabilities: Floats, values: Floats) -> float:
@@ -214,17 +217,22 @@ def regression_metrics(truth: Sequence[float], predicted: Sequence[float], exact
         "mae": float(np.abs(errors).mean()),
         "mse": mse,
         "rmse": math.sqrt(mse),
-        "r2": 1.0 - mse / spread if spread > 0 else math.nan,
+        "r2": math.nan if _constant(wanted) else 1.0 - mse / spread,
         "pearson": _correlation(wanted, got),
         "spearman": _correlation(rankdata(wanted), rankdata(got)),
     }
 
 
 def _correlation(one: Floats, other: Floats) -> float:
+    if _constant(one) or _constant(other):
+        return math.nan
     one, other = one - one.mean(), other - other.mean()
-    norm = math.sqrt(float((one**2).sum() * (other**2).sum()))
-    # A constant leaves only rounding behind; dividing by that would invent a correlation.
-    return float((one * other).sum()) / norm if norm > 1e-12 * len(one) else math.nan
+    return float((one * other).sum()) / (float(np.linalg.norm(one)) * float(np.linalg.norm(other)))
+
+
+def _constant(values: Floats) -> bool:
+    """Whether all are one number but for rounding, whatever its size: dividing by that would invent a result."""
+    return float(np.ptp(values)) <= 1e-13 * float(np.abs(values).max())
 
 
 def interval_metrics(truth: Sequence[float], low: Sequence[float], high: Sequence[float]) -> dict[str, float]:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from predgen.answers.spaces import LabelSet
 from predgen.base_run import BaseRun, MetricOf, Progress, Row, silent
 from predgen.data.columns import YES, TargetField
+from predgen.data.objects import RowsInMemory
 from predgen.decoding.decide import class_decisions, number_decisions
 from predgen.decoding.options import PredictOptions
 from predgen.decoding.slots import decide_slots
@@ -204,12 +205,14 @@ class RecordRun(BaseRun):
         """(N, K) which labels are chosen, and how probable each is."""
         return decide_slots(scores, [run.reader_name for run in self.runs.values()], decision)
 
-    def predict_proba(self, rows: Sequence[Row]) -> dict[str, NDArray[np.float64]]:
+    def predict_proba(self, rows: Sequence[Row] | RowsInMemory) -> dict[str, NDArray[np.float64]]:
         """Field → what `Run.predict_proba` gives of it; of several labels the probability of `YES` comes first."""
-        scores = self.score_answers([self.body(row) for row in rows])
+        scores = self.score_answers(self.bodies(rows))
         return {name: run.probabilities(part) for (name, run), part in zip(self.runs.items(), scores, strict=True)}
 
-    def evaluate(self, rows: Sequence[Row], truth: Sequence[Targets], progress: Progress = silent) -> RecordEvaluation:
+    def evaluate(
+        self, rows: Sequence[Row] | RowsInMemory, truth: Sequence[Targets], progress: Progress = silent
+    ) -> RecordEvaluation:
         """Scores rows against targets, each field under every decision it allows.
 
         Args:
@@ -222,7 +225,7 @@ class RecordRun(BaseRun):
         """
         if len(truth) != len(self.runs):
             raise DataError(f"Targets of {len(truth)} fields were given.", f"This run has {len(self.runs)}.")
-        bodies = [self.body(row) for row in rows]
+        bodies = self.bodies(rows)
         return self.evaluate_answers(bodies, self.score_answers(bodies, progress), truth)
 
     def evaluate_answers(

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from predgen.answers.spaces import FreeNumber, LabelSet, Space
 from predgen.base_run import DEFAULTS, BaseRun, MetricOf, Progress, Row, silent
 from predgen.data.columns import TargetField
+from predgen.data.objects import RowsInMemory
 from predgen.data.prompts import PromptEncoder
 from predgen.data.schema import option_columns
 from predgen.data.tokens import decode
@@ -245,7 +246,7 @@ class Run(BaseRun):
         low, high = conformal.intervals(values, difficulties_of(scores, space), level, space.low, space.high)
         return space.admit(low), space.admit(high)
 
-    def predict_proba(self, rows: Sequence[Row]) -> NDArray[np.float64]:
+    def predict_proba(self, rows: Sequence[Row] | RowsInMemory) -> NDArray[np.float64]:
         """Probabilities of every answer, (N, A), in the order of `space.texts`.
 
         For labels under the run's default decision; for numbers of the writer's exact posterior.
@@ -256,7 +257,7 @@ class Run(BaseRun):
             DataError: If a row cannot be read, or the run has no distribution over numbers (a predictor, free numbers),
                 or numbers are too many to list: `predict` gives their quantiles.
         """
-        return self.probabilities(self.score([self.body(row) for row in rows]))
+        return self.probabilities(self.score(self.bodies(rows)))
 
     def probabilities(self, scores: Scores) -> NDArray[np.float64]:
         """As `predict_proba`, of scores that are there already."""
@@ -276,7 +277,7 @@ class Run(BaseRun):
         posterior: NDArray[np.float64] = scores.log_posterior.double().exp().cpu().numpy()
         return posterior
 
-    def evaluate(self, rows: Sequence[Row], truth: Targets, progress: Progress = silent) -> Evaluation:
+    def evaluate(self, rows: Sequence[Row] | RowsInMemory, truth: Targets, progress: Progress = silent) -> Evaluation:
         """Scores rows against targets under every decision the run allows.
 
         Args:
@@ -287,7 +288,7 @@ class Run(BaseRun):
         Raises:
             DataError: If a row cannot be read.
         """
-        bodies = [self.body(row) for row in rows]
+        bodies = self.bodies(rows)
         return self.evaluate_scores(bodies, self.score(bodies, progress), truth)
 
     def evaluate_scores(self, bodies: Sequence[str], scores: Scores, truth: Targets) -> Evaluation:

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+import pandas
 import pytest
 
 from predgen.data.columns import read_solutions, read_targets, read_weights
@@ -18,10 +20,16 @@ def test_labels_are_text_and_numbers_are_finite() -> None:
     assert read_targets(column(["1", 2, 3.5]), "label", "regression") == [1.0, 2.0, 3.5]
 
 
-@pytest.mark.parametrize("bad", [None, "", "NaN", float("nan"), float("inf"), "inf", "high"])
+@pytest.mark.parametrize("bad", [None, "", "NaN", float("nan"), float("inf"), "inf", "high", "1_2", 10**400])
 def test_targets_that_are_no_numbers_are_named(bad: Any) -> None:
     with pytest.raises(DataError, match=r"1 of 3 rows have no usable target in 'label' \(row 1: "):
         read_targets(column([1.0, bad, 2.0]), "label", "regression")
+
+
+@pytest.mark.parametrize("bad", [float("nan"), np.float32("nan"), pandas.NA, pandas.NaT])
+def test_what_a_frame_has_for_nothing_is_no_label(bad: Any) -> None:
+    with pytest.raises(DataError, match=r"1 of 2 rows have no usable target in 'label' \(row 1: "):
+        read_targets(column(["good", bad]), "label", "classification")
 
 
 def test_what_the_column_says_is_written_otherwise() -> None:

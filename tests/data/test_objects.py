@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 from pathlib import Path
 
 import datasets
 import pandas
+import pyarrow
+import pyarrow.parquet
 import pytest
 
 from predgen.data.objects import table_of
@@ -33,6 +36,32 @@ def test_all_kinds_give_the_same_rows(tmp_path: Path) -> None:
         assert table.columns == ("text", "y")
     assert len({table.fingerprint for table in tables[:5]}) == 1
     assert tables[5].name == str(tmp_path / "rows.parquet")
+
+
+class PolarsLike:
+    """As a polars frame is: it has columns and to_dict too, which takes no "records"."""
+
+    columns = ("text", "y")
+
+    def to_dict(self, *, as_series: bool = True) -> dict[str, list[object]]:
+        return {}
+
+    def iter_rows(self, *, named: bool = False) -> Iterator[dict[str, object]]:
+        assert named
+        yield from ROWS
+
+
+def test_polars_frames_are_read_row_by_row() -> None:
+    assert table_of(PolarsLike()).good_rows == ROWS
+
+
+def test_columns_of_one_name_are_refused_as_in_a_csv_file(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"The DataFrame names these columns twice: \['y'\]"):
+        table_of(pandas.DataFrame([["a", 1, 2]], columns=["text", "y", "y"]))
+    twice = pyarrow.Table.from_arrays([pyarrow.array([1]), pyarrow.array([2])], names=["y", "y"])
+    pyarrow.parquet.write_table(twice, tmp_path / "twice.parquet")
+    with pytest.raises(DataError, match=r"twice.parquet names these columns twice"):
+        read_table(tmp_path / "twice.parquet")
 
 
 def test_a_source_without_an_end_is_taken_up_to_a_limit() -> None:

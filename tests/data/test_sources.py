@@ -10,6 +10,9 @@ from predgen.data.sources import SOURCES, read_table
 from predgen.data.table import BadRow
 from predgen.errors import DataError
 
+# The first byte behind the header of gzip: no compressed block begins like this.
+DAMAGED = gzip.compress(b"text,label\n")[:10] + b"\xff" + gzip.compress(b"text,label\n")[11:]
+
 
 def write(folder: Path, name: str, content: str | bytes) -> Path:
     path = folder / name
@@ -62,6 +65,8 @@ def test_an_existing_file_beats_a_name(tmp_path: Path, monkeypatch: pytest.Monke
         ("a.csv", b"text,label\nok,1\n\xff,2\n", "not UTF-8: byte 0xff on line 3"),
         ("a.xlsx", "x", "ends in '.xlsx'"),
         ("a.csv.gz", b"not gzip", "cannot be read"),
+        ("a.csv.gz", DAMAGED, "cannot be read"),
+        ("a.jsonl", '{"a": ' + "1" * 5000 + "}", "line 1 cannot be read: Exceeds the limit"),
     ],
 )
 def test_what_cannot_be_read_is_named(tmp_path: Path, name: str, content: str | bytes, words: str) -> None:

@@ -68,6 +68,14 @@ def test_a_damaged_archive_is_refused_when_it_comes_to_it(tmp_path: Path) -> Non
         list(rows)
 
 
+def test_an_archive_of_other_bytes_is_refused_too(tmp_path: Path) -> None:
+    packed = bytearray(gzip.compress(CSV.encode()))
+    packed[10] = 0xFF  # the first byte behind the header: no compressed block begins like this
+    (tmp_path / "a.csv.gz").write_bytes(packed)
+    with pytest.raises(DataError, match="cannot be read"):
+        list(stream_rows(tmp_path / "a.csv.gz"))
+
+
 @pytest.mark.parametrize("name", ["a.csv", "a.jsonl"])
 def test_memory_does_not_grow_with_the_file(tmp_path: Path, name: str) -> None:
     row = "x" * 1000

@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
+import pandas
 import pytest
 
 from predgen.data.templates import render, template_fields
@@ -29,6 +33,13 @@ def test_missing_columns_and_empty_rows_are_named() -> None:
     with pytest.raises(DataError, match="Row 3 is empty: nothing in 'a', 'b'"):
         render("{a} {b}", {"a": " ", "b": None}, 3)
     assert render("{a}/{b}", {"a": "x", "b": None}) == "x/"
+
+
+@pytest.mark.parametrize("nothing", [float("nan"), np.float32("nan"), pandas.NA, pandas.NaT])
+def test_what_a_frame_has_for_nothing_is_empty(nothing: Any) -> None:
+    assert render("{a}/{b}", {"a": "x", "b": nothing}) == "x/"
+    with pytest.raises(DataError, match="Row 3 is empty"):
+        render("{a}", {"a": nothing}, 3)
 
 
 def test_half_a_character_costs_its_own_row() -> None:

@@ -17,6 +17,16 @@ def test_the_half_width_is_the_conformal_rank() -> None:
     assert low.tolist() == [31.0, 0.0] and high.tolist() == [60.0, 24.0]
 
 
+@pytest.mark.parametrize(("rows", "level"), [(9, 0.9), (19, 0.9), (19, 0.95), (99, 0.8), (999, 0.7)])
+def test_a_level_that_falls_on_an_error_needs_no_further_one(rows: int, level: float) -> None:
+    errors = np.arange(1, rows + 1) / (rows + 1)
+    rank = round(level * (rows + 1))
+    _, high = Conformal(tuple(errors)).intervals(np.zeros(1), None, level, -9.0, 9.0)
+    assert high[0] == pytest.approx(errors[rank - 1])
+    just, over = 1 - errors[rank - 1] + 1e-6, 1 - errors[rank - 1] - 1e-6
+    assert Conformal(tuple(errors)).sets(np.array([[just, over]]), level).tolist() == [[True, False]]
+
+
 def test_too_few_rows_give_the_whole_range() -> None:
     low, high = Conformal((1.0, 2.0)).intervals(np.array([5.0]), None, 0.9, 0.0, 10.0)
     assert (low[0], high[0]) == (0.0, 10.0)

@@ -18,7 +18,7 @@ from predgen.data.batches import pad_prompts
 from predgen.data.prompts import EncodedRows
 from predgen.decoding.calibrate import Calibration
 from predgen.decoding.options import PredictOptions
-from predgen.errors import ConfigError, ModelError, PredgenError, RunFolderError
+from predgen.errors import ConfigError, DataError, ModelError, PredgenError, RunFolderError
 from predgen.prediction import LabelPrediction, NumberPrediction, RowError
 from predgen.processes import Processes
 from predgen.reliability import reliability_curves
@@ -75,10 +75,15 @@ def test_predictions_have_their_form_and_stay_in_the_space(
     fitted: Callable[..., Fitted], method: str, task: str
 ) -> None:
     run = fitted(method, task).run
-    predictions = run.predict(["The film was good", {"text": "bad"}, {"text": " "}, {"title": "x"}])
-    assert [prediction.row for prediction in predictions] == [0, 1, 2, 3]
+    rows = ["The film was good", {"text": "bad"}, {"text": " "}, {"title": "x"}, float("nan"), None]
+    predictions = run.predict(rows)
+    assert [prediction.row for prediction in predictions] == [0, 1, 2, 3, 4, 5]
     assert isinstance(predictions[2], RowError)
     assert "no column 'text'" in predictions[3].error
+    assert ["The row is a float" in predictions[4].error, "The row is a NoneType" in predictions[5].error] == [True] * 2
+    for single in (rows[0], rows[1]):
+        with pytest.raises(DataError, match=r"one (text|mapping) was given"):
+            run.predict(single)
     for prediction in predictions[:2]:
         if task == "classification":
             assert isinstance(prediction, LabelPrediction)

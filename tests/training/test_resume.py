@@ -18,6 +18,7 @@ from predgen.errors import Interrupted, ModelError, RunFolderError
 from predgen.training import checkpoints
 from predgen.training import fit as fit_module
 from predgen.training.checkpoints import find_checkpoint, folder_of, keep_only
+from predgen.training.estimate import Estimate
 from predgen.training.fit import Fitted, fit
 from predgen.training.trainer import PredGenTrainer
 
@@ -153,6 +154,37 @@ def test_a_checkpoint_cut_short_is_passed_over_aloud(stopped: Path, settings: li
     assert any("Going on from step" in line for line in said)
     whole = quiet_fit([*settings, f"out={tmp_path / 'whole'}"])
     assert weights(stopped) == weights(whole.folder)
+
+
+def test_a_damaged_best_checkpoint_is_not_what_the_run_ends_with(
+    settings: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = [*settings, "train.learning_rate=1e-9"]  # no evaluation after the first is better
+    with monkeypatch.context() as patch:
+        stop_at(patch, 9)
+        with pytest.raises(Interrupted):
+            quiet_fit(settings)
+    best = folder_of(tmp_path / "run" / "checkpoints", 4) / "trained.safetensors"
+    best.write_bytes(best.read_bytes()[:-1] + b"\xff")
+    said: list[str] = []
+    again = fit(load_config(assignments=settings), say=said.append, resume=True)
+    assert any("The best checkpoint, of step 4, is damaged (trained.safetensors is not what" in line for line in said)
+    assert again.run.record.best_step == 12
+
+
+def test_a_time_budget_for_the_rest_leaves_the_schedule_as_it_was(
+    settings: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = [*settings, "train.max_steps=null", "train.epochs=2"]  # 30 rows in batches of 5
+    with monkeypatch.context() as patch:
+        stop_at(patch, 9)
+        with pytest.raises(Interrupted):
+            quiet_fit(settings)
+    monkeypatch.setattr(Estimate, "steps_within", lambda *_: 2)
+    again = quiet_fit([*settings, "train.time_budget=1h"], resume=True)
+    whole = quiet_fit([*settings, f"out={tmp_path / 'whole'}"])
+    assert again.run.record.total_steps == whole.run.record.total_steps == 12
+    assert weights(again.folder) == weights(whole.folder)
 
 
 def test_only_damaged_checkpoints_are_refused(stopped: Path, settings: list[str]) -> None:

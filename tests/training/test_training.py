@@ -2,17 +2,21 @@ from __future__ import annotations
 
 import json
 import math
+import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 
 import predgen
+from predgen.compare import compare
 from predgen.config_reading import load_config
 from predgen.errors import AnswerError, ConfigError, DataError, ModelError
 from predgen.model.outputs import StepOutput
 from predgen.model.predgen import PredGen
 from predgen.training.fit import Fitted, fit
+from predgen.training.trainer import PredGenTrainer
 
 TEXTS = ["The film was good", "simply bad"]
 
@@ -124,6 +128,22 @@ def test_settings_that_do_not_fit(settings: list[str], assignment: str, error: t
         quiet_fit([*settings, "data.target=label", assignment])
 
 
+def test_of_all_evaluations_the_best_and_the_last_are_kept(
+    settings: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held: list[set[int]] = []
+    honest = PredGenTrainer.go_on
+
+    def go_on(self: PredGenTrainer, checkpoint: Path | None) -> None:
+        honest(self, checkpoint)
+        held.append(set(self.dev_results))
+        assert self.dev_results[self.best()].value == self.state.best_metric
+
+    monkeypatch.setattr(PredGenTrainer, "go_on", go_on)
+    run = quiet_fit([*settings, "train.evaluations=12"])
+    assert held == [{run.run.record.best_step, 12}]
+
+
 class Poison:
     """Makes one training row's loss, or its gradient, no number."""
 
@@ -144,11 +164,14 @@ class Poison:
 
 @pytest.mark.parametrize(("gradient", "what"), [(False, "loss became nan"), (True, "gradient became infinite or no")])
 def test_what_is_not_finite_stops_the_run_and_names_the_rows(
-    settings: list[str], monkeypatch: pytest.MonkeyPatch, gradient: bool, what: str
+    settings: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gradient: bool, what: str
 ) -> None:
     Poison(monkeypatch, 3, gradient)
-    with pytest.raises(ModelError, match=rf"{what}.*training rows \[.*\b3\b.*on_nonfinite=skip"):
+    with pytest.raises(ModelError, match=rf"{what}.*training rows \[.*on_nonfinite=skip") as raised:
         quiet_fit(settings)
+    trained_on = json.loads((tmp_path / "run" / "splits.json").read_text())["train"]["rows"]
+    named = json.loads(re.search(r"rows (\[.*?\])", str(raised.value))[1])
+    assert trained_on[3] != 3 and trained_on[3] in named and set(named) <= set(trained_on)
 
 
 @pytest.mark.parametrize("gradient", [False, True])
@@ -262,7 +285,11 @@ def test_rows_in_memory_fit_and_predict(settings: list[str], rows: list[dict[str
     config = load_config(assignments=["data.source=null" if s.startswith("data.source") else s for s in settings])
     run = fit(config, say=lambda line: None, data=frame[:30], dev=frame[30:40], test=iter(rows[40:]))
     assert run.metrics["test"]["rows"] == 8
-    assert run.run.predict(frame[["text"]][:3]) == run.run.predict([str(row["text"]) for row in rows[:3]])
+    some, texts = frame[:3], [str(row["text"]) for row in rows[:3]]
+    assert run.run.predict(some[["text"]]) == run.run.predict(texts)
+    assert (run.run.predict_proba(some) == run.run.predict_proba(texts)).all()
+    truth = some["rating"].tolist()
+    assert run.run.evaluate(some, truth).decisions == run.run.evaluate(texts, truth).decisions
 
 
 def test_doubles_across_splits_and_strange_dev_rows_are_said(
@@ -324,3 +351,11 @@ def test_from_and_resume_on_the_command_line(settings: list[str], tmp_path: Path
     result = CliRunner().invoke(app, ["fit", "--resume", "--out", out])
     assert result.exit_code == 0, result.exception
     assert "nothing is left to do" in result.output
+
+
+def test_runs_are_not_compared_on_a_label_that_they_do_not_know(fitted: Callable[..., Fitted], tmp_path: Path) -> None:
+    folder = fitted("generator", "classification").folder
+    rows = [{"text": f"new film {number}", "label": label} for number, label in enumerate(["good", "awful"])]
+    (tmp_path / "new.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    with pytest.raises(DataError, match="1 rows have a label that this run does not know, first row 1: 'awful'"):
+        compare([folder, folder], predgen.load, str(tmp_path / "new.jsonl"), resamples=20)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 from predgen.data.table import BadRow, Row
 from predgen.errors import DataError
@@ -38,6 +40,8 @@ def _json_row(line: str, number: int, line_number: int) -> Row | BadRow:
         return BadRow(number, f"line {line_number} is not JSON: {problem.msg} at column {problem.colno}.")
     except RecursionError:
         return BadRow(number, f"line {line_number} is nested too deeply.")
+    except ValueError as problem:  # an integer of more digits than Python reads
+        return BadRow(number, f"line {line_number} cannot be read: {str(problem).partition(';')[0]}.")
     if isinstance(value, dict):
         return value
     return BadRow(number, f"line {line_number} holds a {type(value).__name__}, not an object.")
@@ -88,6 +92,19 @@ def _check_header(header: list[str]) -> None:
         raise DataError("The header is not UTF-8.", remedy="Save the file as UTF-8.")
     if "" in header:
         raise DataError(f"Column {header.index('') + 1} of the header has no name.", f"Found {header}.")
-    twice = sorted({name for name in header if header.count(name) > 1})
+    refuse_twice(header, "The header")
+
+
+def refuse_twice(columns: Sequence[Any], where: str) -> None:
+    """Refuses columns of the same name, of which a row could hold but one.
+
+    Args:
+        columns: Their names.
+        where: What names them, for the message.
+
+    Raises:
+        DataError: The message names them.
+    """
+    twice = sorted(str(name) for name, count in Counter(columns).items() if count > 1)
     if twice:
-        raise DataError(f"The header names these columns twice: {twice}.", remedy="Rename one of each.")
+        raise DataError(f"{where} names these columns twice: {twice}.", remedy="Rename one of each.")

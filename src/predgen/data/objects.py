@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from predgen.data.formats import refuse_twice
 from predgen.data.table import BadRow, Row, Table
 from predgen.errors import DataError
 
@@ -92,6 +93,7 @@ def parquet_rows(path: Path) -> Iterator[Row]:
 
     try:
         with pyarrow.parquet.ParquetFile(path) as file:
+            refuse_twice(file.schema_arrow.names, str(path))
             for batch in file.iter_batches(batch_size=1024):
                 yield from batch.to_pylist()
     except (OSError, pyarrow.ArrowException) as problem:
@@ -99,12 +101,13 @@ def parquet_rows(path: Path) -> Iterator[Row]:
 
 
 def _rows_of(data: RowsInMemory) -> Iterable[Any]:
-    if hasattr(data, "to_dict") and hasattr(data, "columns"):  # pandas
-        records: list[Any] = data.to_dict("records")
-        return records
-    if hasattr(data, "iter_rows"):  # polars
+    if hasattr(data, "iter_rows"):  # polars, whose to_dict is another than pandas'
         named: Iterable[Any] = data.iter_rows(named=True)
         return named
+    if hasattr(data, "to_dict") and hasattr(data, "columns"):  # pandas
+        refuse_twice(list(data.columns), f"The {type(data).__name__}")
+        records: list[Any] = data.to_dict("records")
+        return records
     if isinstance(data, str | bytes | Mapping) or not hasattr(data, "__iter__"):
         raise DataError(
             f"Rows cannot be taken from a {type(data).__name__}.",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -151,7 +152,7 @@ def _read_text(path: Path) -> tuple[bytes, str]:
     try:
         content = path.read_bytes()
         raw = gzip.decompress(content) if path.suffix.lower() == ".gz" else content
-    except (OSError, EOFError) as problem:
+    except (OSError, EOFError, zlib.error) as problem:
         raise DataError(f"{path} cannot be read: {problem}.") from problem
     try:
         return content, raw.decode("utf-8-sig")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
@@ -37,7 +38,7 @@ def stream_rows(source: str | Path, root: str | Path | None = None) -> Iterator[
             yield from (
                 json_lines(file) if kind in (".jsonl", ".ndjson") else delimited(file, "\t" if kind == ".tsv" else ",")
             )
-    except (OSError, EOFError) as problem:
+    except (OSError, EOFError, zlib.error) as problem:
         raise DataError(f"{path} cannot be read: {problem}.") from problem
 
 

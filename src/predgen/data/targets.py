@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import math
+from numbers import Real
 from typing import Any, NamedTuple
 
 _MISSING = frozenset({"", "nan", "na", "n/a", "null", "none"})
+_ABSENT = frozenset({"NAType", "NaTType"})  # the classes of pandas.NA and pandas.NaT
+
+
+def absent(value: Any) -> bool:
+    """Whether there is no value: None, NaN, or what pandas has in their place."""
+    if isinstance(value, Real):  # numpy's numbers too
+        return bool(value != value)
+    return value is None or type(value).__name__ in _ABSENT
 
 
 def missing(value: Any) -> bool:
-    """Whether a value stands for nothing: None, a blank, NaN, or one of the usual words for it."""
-    if isinstance(value, float):
-        return math.isnan(value)
-    return value is None or (isinstance(value, str) and value.strip().lower() in _MISSING)
+    """Whether a value stands for nothing: an absent one, a blank, or one of the usual words for it."""
+    return absent(value) or (isinstance(value, str) and value.strip().lower() in _MISSING)
 
 
 def is_number(value: Any) -> bool:
@@ -21,12 +28,15 @@ def is_number(value: Any) -> bool:
 
 
 def number_of(value: Any) -> float | None:
-    """The finite number that a value is or spells; None where it is none."""
-    if isinstance(value, bool):
+    """The finite number that a value is or spells; None where it is none.
+
+    Python's own underscores between digits spell none: ``1_2`` is a label.
+    """
+    if isinstance(value, bool) or (isinstance(value, str) and "_" in value):
         return None
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
     return number if math.isfinite(number) else None
 

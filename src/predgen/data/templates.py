@@ -6,7 +6,7 @@ import string
 from collections.abc import Mapping
 from typing import Any
 
-from predgen.data.targets import is_list
+from predgen.data.targets import absent, is_list
 from predgen.errors import DataError, nearest
 
 _LETTERS = string.ascii_uppercase
@@ -27,7 +27,7 @@ def render(template: str, row: Mapping[str, Any], number: int | None = None) -> 
     Args:
         template: ``{name}`` stands for a column, ``{{`` and ``}}`` for braces. Nothing else is interpreted. A list is
             written as lettered lines, ``A. first``.
-        row: Column → value; None counts as empty.
+        row: Column → value; None and NaN count as empty.
         number: The row's position, for the message.
 
     Raises:
@@ -57,7 +57,7 @@ def render(template: str, row: Mapping[str, Any], number: int | None = None) -> 
 
 
 def _text(value: Any) -> str:
-    if value is None:
+    if absent(value):
         return ""
     if is_list(value):
         items = [str(item).strip() for item in value]

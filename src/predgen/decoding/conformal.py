@@ -20,6 +20,8 @@ from predgen.decoding.decide import class_decisions, number_decisions, number_di
 from predgen.model.outputs import Scores
 
 Floats = NDArray[np.float64]
+# Of 9 rows the 9th error holds a level of 0.9 exactly; but 1 - 0.9 is a little below 0.1, and would ask for a 10th.
+_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ class Conformal:
 
         with _without_warning():
             fitted = ConformalRegressor().fit(np.array(self.errors), _or_none(self.difficulties))
-            ends = fitted.predict_int(values, difficulties, confidence=level, y_min=low, y_max=high)
+            ends = fitted.predict_int(values, difficulties, confidence=level - _ROUNDING, y_min=low, y_max=high)
         return ends[:, 0], ends[:, 1]
 
     def sets(self, probabilities: Floats, level: float) -> NDArray[np.bool_]:
@@ -65,7 +67,7 @@ class Conformal:
 
         with _without_warning():
             fitted = ConformalClassifier().fit(np.array(self.errors))
-            held = fitted.predict_set(1.0 - probabilities, confidence=level, smoothing=False)
+            held = fitted.predict_set(1.0 - probabilities, confidence=level - _ROUNDING, smoothing=False)
         return np.asarray(held, dtype=bool)
 
     def to_json(self) -> dict[str, Any]:

@@ -123,7 +123,7 @@ def find_checkpoint(root: Path, say: Callable[[str], None]) -> Path | None:
     """
     damaged = []
     for folder in sorted(_folders(root), key=step_of, reverse=True):
-        reason = _damage(folder)
+        reason = damage_of(folder)
         if not reason:
             return folder
         damaged.append(folder.name)
@@ -139,7 +139,8 @@ def _folders(root: Path) -> list[Path]:
     return [path for path in root.glob(f"{_PREFIX}*") if path.is_dir()] if root.is_dir() else []
 
 
-def _damage(folder: Path) -> str:
+def damage_of(folder: Path) -> str:
+    """What is wrong with a checkpoint; empty where it is as it was written."""
     try:
         hashes = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         for name, expected in hashes.items():

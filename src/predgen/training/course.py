@@ -37,6 +37,7 @@ class Course:
         method: On the device that it is trained on; where weights will be divided among GPUs, not on one before.
         device: Where it belongs.
         rows: To train on.
+        numbers: Of each its position in the source.
         division: Of a step's rows into passes and among processes.
         total_steps: Optimizer steps.
     """
@@ -45,17 +46,20 @@ class Course:
     method: Method[Any] | RecordMethod
     device: torch.device
     rows: Sequence[TrainingRow]
+    numbers: Sequence[int]
     division: Division
     total_steps: int
 
 
-def set_course(factory: MethodFactory, processes: Processes, say: Say) -> Course:
+def set_course(factory: MethodFactory, processes: Processes, say: Say, under_way: bool = False) -> Course:
     """Builds the method, tries a few of its steps and fits the run into memory and time.
 
     Args:
         factory: Builds the method.
         processes: That work together.
         say: Takes one line at a time.
+        under_way: Whether some steps are done: how many there are in all, which schedules follow, stays as it was then,
+            and a time budget only says when to stop.
 
     Raises:
         ConfigError: If a time budget cannot be kept to.
@@ -76,7 +80,7 @@ def set_course(factory: MethodFactory, processes: Processes, say: Say) -> Course
     expected = None if sharding else _estimate(method, rows, bench, config, division, say)
     division = division if expected is None else expected.division
     say_division(config, division, say)
-    if plan.seconds is not None and config.train.max_steps is None:
+    if plan.seconds is not None and config.train.max_steps is None and not under_way:
         if expected is None:
             raise ConfigError(
                 "train.time_budget under FSDP:", "what a step takes is not known.", "Set train.max_steps."
@@ -92,7 +96,8 @@ def set_course(factory: MethodFactory, processes: Processes, say: Say) -> Course
     say(f"Training {config.method} on {bench.base.name}: {trained:,} parameters learn, by {plan.metric} on dev.")
     if expected is not None:
         say(expected.line(total_steps, min(config.train.evaluations, total_steps)))
-    return Course(config, method, device, rows, division, total_steps)
+    numbers = [plan.prepared.train.numbers[row] for row in bench.prompts["training"].rows]
+    return Course(config, method, device, rows, numbers, division, total_steps)
 
 
 def _total_steps(config: RunConfig, rows: int) -> int:

@@ -46,6 +46,7 @@ from predgen.training.run_folder import (
     claim,
     read_json,
     write_json,
+    write_text,
 )
 from predgen.training.start import start_weights
 from predgen.training.trackers import tracker_callbacks
@@ -160,7 +161,7 @@ def _fit(
     bench = set_up_bench(plan.config, plan.prepared, say, trust_remote_code)
     start = None if origin is None else start_weights(origin, bench.base.sha256, trust_remote_code)
     factory = MethodFactory(plan, bench, start, say, trust_remote_code)
-    course = set_course(factory, processes, say)
+    course = set_course(factory, processes, say, under_way=checkpoint is not None)
     plan = replace(plan, config=course.config)
 
     first_step = 0 if checkpoint is None else step_of(checkpoint)
@@ -168,7 +169,7 @@ def _fit(
     if processes.main:
         if not going_on:
             claim(folder, overwrite)
-        (folder / CONFIG).write_text(plan.config.to_yaml(), encoding="utf-8")
+        write_text(folder / CONFIG, plan.config.to_yaml())
         write_splits(folder, plan.prepared)
         cut_log(folder, first_step)
 
@@ -225,6 +226,7 @@ def _train(
         method=course.method,
         peft=plan.peft,
         rows=course.rows,
+        numbers=course.numbers,
         evaluate_dev=evaluate_dev,
         config=plan.config.train,
         total_steps=course.total_steps,

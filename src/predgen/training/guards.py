@@ -92,11 +92,12 @@ class FiniteGuard(TrainerCallback):
 
     Args:
         config: on_nonfinite and precision are read.
+        numbers: Of each training prompt its row's position in the source, by which messages name it.
         processes: Those that train together. A loss is left out by the process whose it is; a step, by all or none.
     """
 
-    def __init__(self, config: TrainConfig, processes: Processes = ALONE) -> None:
-        self._processes = processes
+    def __init__(self, config: TrainConfig, numbers: Sequence[int], processes: Processes = ALONE) -> None:
+        self._processes, self._numbers = processes, numbers
         self._stops = config.on_nonfinite == "stop"
         # In fp16 infinite gradients are the loss scaler's daily business: it leaves these steps out itself.
         self._watches_gradients = config.precision != "fp16"
@@ -143,8 +144,9 @@ class FiniteGuard(TrainerCallback):
         self._in_a_row += 1
         if self._stops or self._in_a_row > _MOST_SKIPPED:
             again = "" if self._stops else f", for the {self._in_a_row}th time in a row"
+            named = sorted({self._numbers[row] for row in rows})
             raise ModelError(
-                f"The {what} at step {step}, on training rows {rows}{again}.",
+                f"The {what} at step {step}, on training rows {named}{again}.",
                 remedy="Lower train.learning_rate or train.clip, look at these rows, or set train.on_nonfinite=skip; "
                 "nothing of this step was saved.",
             )

@@ -219,7 +219,7 @@ def _refuse_unanswerable(space: Space, part: Examples, name: str) -> None:
 def _read_examples(
     source: str | RowsInMemory, schema: Schema, data: DataConfig, max_rows: int | None, say: Say
 ) -> Examples:
-    table = read_table(source, root=data.root)
+    table = read_table(source, limit=max_rows, root=data.root)
     for note in table.notes:
         say(note)
     numbers = sample_rows(len(table.good_rows), max_rows, data.split_seed)

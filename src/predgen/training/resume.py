@@ -14,7 +14,7 @@ from predgen.errors import RunFolderError
 from predgen.training.checkpoints import find_checkpoint, step_of
 from predgen.training.prepare import Prepared
 from predgen.training.results import splits_of
-from predgen.training.run_folder import CHECKPOINTS, CONFIG, LOG, RECORD, SPLITS, read_json
+from predgen.training.run_folder import CHECKPOINTS, CONFIG, LOG, RECORD, SPLITS, read_json, write_text
 
 Say = Callable[[str], None]
 
@@ -95,7 +95,7 @@ def cut_log(folder: Path, step: int) -> None:
             break  # half a line: the run was killed while it wrote
         if record["step"] <= step:
             kept.append(line + "\n")
-    log.write_text("".join(kept), encoding="utf-8")
+    write_text(log, "".join(kept))
 
 
 def _config_changes(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "") -> list[str]:

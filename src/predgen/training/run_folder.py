@@ -85,14 +85,16 @@ class RunRecord:
     format_version: int = FORMAT_VERSION
 
 
-def write_json(path: Path, value: object) -> None:
-    """Writes JSON through a temporary sibling, so that a crash leaves the old file or the new one, never half of one.
-
-    NaN and infinities become null: they are not JSON.
-    """
+def write_text(path: Path, text: str) -> None:
+    """Writes through a temporary sibling, so that a crash leaves the old file or the new one, never half of one."""
     temporary = path.with_name(path.name + ".part")
-    temporary.write_text(json.dumps(finite(value), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    temporary.write_text(text, encoding="utf-8")
     temporary.replace(path)
+
+
+def write_json(path: Path, value: object) -> None:
+    """Writes JSON, as `write_text` does. NaN and infinities become null: they are not JSON."""
+    write_text(path, json.dumps(finite(value), indent=2, ensure_ascii=False) + "\n")
 
 
 def finite(value: Any) -> Any:
@@ -201,8 +203,11 @@ def claim(folder: Path, overwrite: bool) -> None:
     """
     if folder.is_file():
         raise RunFolderError(f"{folder} is a file.", "Expected a folder for the run.", "Choose another --out.")
-    if folder.is_dir() and any(folder.iterdir()):
-        is_run = (folder / RECORD).exists() or (folder / CONFIG).exists()
+    names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    names -= {f"{name}.part" for name in (CONFIG, SPLITS)}  # left behind by a run that was killed as it began
+    if names:
+        # Other projects have a config.yaml too, and must not be removed for it: splits.json comes right behind ours.
+        is_run = RECORD in names or {CONFIG, SPLITS} <= names or names == {CONFIG}
         if not (overwrite and is_run):
             what = "another run" if is_run else "files that are not a run's"
             remedy = "Choose another --out" + (", or replace it with --overwrite." if is_run else ".")

@@ -91,6 +91,8 @@ def continued(config: RunConfig, start_from: Path, say: Callable[[str], None]) -
             template=before.data.template,
             target=before.data.target,
             separator=before.data.separator,
+            label_names=config.data.label_names or before.data.label_names,
+            options=config.data.options or before.data.options,
         ),
     )
 

@@ -31,6 +31,7 @@ from predgen.sharded import divided_like, is_sharded, open_entrances
 from predgen.training.arguments import trainer_arguments
 from predgen.training.checkpoints import (
     Checkpoint,
+    damage_of,
     folder_of,
     has_tensors,
     keep_only,
@@ -62,6 +63,7 @@ class PredGenTrainer(Trainer):
         method: The module to train; its forward takes a `TrainingBatch`'s fields and the optimizer step.
         peft: How the writer was adapted.
         rows: Training rows.
+        numbers: Of each its position in the source.
         evaluate_dev: Scores dev through `score_answers`, from the prompts alone.
         config: Optimisation settings.
         total_steps: Optimizer steps of the whole run.
@@ -77,6 +79,7 @@ class PredGenTrainer(Trainer):
         method: nn.Module,
         peft: PeftMethod,
         rows: Sequence[TrainingRow],
+        numbers: Sequence[int],
         evaluate_dev: Callable[[], DevResult],
         config: TrainConfig,
         total_steps: int,
@@ -92,8 +95,8 @@ class PredGenTrainer(Trainer):
         self._window: list[StepOutput] = []
         self._window_rows, self._window_start = 0, time.monotonic()
         self.dev_results: dict[int, DevResult] = {}
-        self.guard = FiniteGuard(config, self._processes)
-        self._step = RedoneStep(division, say)
+        self.guard = FiniteGuard(config, numbers, self._processes)
+        self._step, self._say = RedoneStep(division, say), say
         super().__init__(
             model=method,
             args=trainer_arguments(config, total_steps, folder, metric, mixed=peft.whole, division=division),
@@ -211,7 +214,9 @@ class PredGenTrainer(Trainer):
                 f"The model's scores of dev rows are no numbers at step {step}; its weights are not saved.",
                 remedy="Lower train.learning_rate or train.clip.",
             )
-        self.dev_results[step] = result
+        # Of many dev rows and many answers they are large, and only the best will be asked for.
+        best = self.state.best_global_step
+        self.dev_results = {at: found for at, found in self.dev_results.items() if at == best} | {step: result}
         # An undefined metric (the correlation of a constant) must lose against any number.
         worst = -math.inf if METRICS[self._metric].greater_is_better else math.inf
         metrics = {f"eval_{self._metric}": worst if math.isnan(result.value) else result.value}
@@ -236,6 +241,7 @@ class PredGenTrainer(Trainer):
             return
         # Training was over, and only what comes after it was not: the Trainer would take another epoch.
         self.state = state
+        self._forget_damaged_best()
         self._load_best_model()
 
     def best(self) -> int:
@@ -298,10 +304,18 @@ class PredGenTrainer(Trainer):
 
     def _init_training_state(self, *args: Any, **kwargs: Any) -> tuple[int, int]:
         done: tuple[int, int] = super()._init_training_state(*args, **kwargs)
+        self._forget_damaged_best()
         best = folder_of(Path(str(self.args.output_dir)), self.best())
         # Where the folder was when the state was saved does not matter: it may have been moved since.
         self.state.best_model_checkpoint = str(best) if best.is_dir() else None
         return done
+
+    def _forget_damaged_best(self) -> None:
+        """The checkpoint that training goes on from is sound; the best one may be another."""
+        step = self.state.best_global_step
+        if step and (reason := damage_of(folder_of(Path(str(self.args.output_dir)), step))):
+            self._say(f"The best checkpoint, of step {step}, is damaged ({reason}); what is best is chosen anew.")
+            self.state.best_global_step = self.state.best_metric = None
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         if checkpoint is None:

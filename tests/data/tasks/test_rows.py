@@ -68,6 +68,9 @@ def test_a_damaged_file_is_named(write) -> None:  # type: ignore[no-untyped-def]
     (root / "stsb" / "train.jsonl.gz").write_bytes(b"no gzip")
     with pytest.raises(DataError, match=r"train\.jsonl\.gz cannot be read"):
         read_table("stsb", root=root)
+    (root / "stsb" / "validation.jsonl.gz").write_bytes(gzip.compress(b"{}")[:10] + b"\xff" * 20)
+    with pytest.raises(DataError, match=r"validation\.jsonl\.gz cannot be read"):
+        read_task(STSB, "validation", root)
     (root / "stsb" / "test.jsonl.gz").write_bytes(gzip.compress(b'{"sentence1": "a"'))
     with pytest.raises(DataError, match=r"test\.jsonl\.gz, line 1 is not JSON"):
         read_table("stsb/test", root=root)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import importlib.util
 import json
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, cast
@@ -141,7 +142,7 @@ def _rows_of(file: Path) -> Iterator[Row]:
                 if isinstance(row, BadRow):
                     raise DataError(f"{file}, {row.reason}", remedy="Mend the file, or get it anew.")
                 yield row
-    except (OSError, EOFError, ValueError) as problem:
+    except (OSError, EOFError, ValueError, zlib.error) as problem:
         raise DataError(f"{file} cannot be read: {problem}.", remedy="Get the file anew.") from problem
 
 

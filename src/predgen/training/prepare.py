@@ -109,7 +109,6 @@ def prepare(config: RunConfig, say: Say, given: GivenRows | None = None) -> Prep
     targets = read_fields(rows, schema.fields)
     marker = schema.fields[0].marker
     solutions = None if marker is None else read_solutions(rows, schema.fields[0].column, marker)
-    spaces = _infer_spaces(schema, targets, config, say)
 
     weights = read_weights(rows, schema.weight) if schema.weight is not None else None
     by_class = schema.kind == "single" and schema.fields[0].task == "classification"
@@ -121,6 +120,8 @@ def prepare(config: RunConfig, say: Say, given: GivenRows | None = None) -> Prep
         config.data.test_size if test is None else 0,
         config.data.split_seed,
     )
+
+    spaces = _infer_spaces(schema, targets, split.train, config, say)
 
     def part(chosen: Sequence[int]) -> Examples:
         return Examples(
@@ -161,8 +162,13 @@ def _chosen(column: Targets, rows: Sequence[int]) -> Targets:
     return [column[row] for row in rows]  # type: ignore[return-value]
 
 
-def _infer_spaces(schema: Schema, targets: Sequence[Targets], config: RunConfig, say: Say) -> tuple[Space, ...]:
-    """Each field's answers, said aloud."""
+def _infer_spaces(
+    schema: Schema, targets: Sequence[Targets], train: Sequence[int], config: RunConfig, say: Say
+) -> tuple[Space, ...]:
+    """Each field's answers, said aloud: the labels of all rows, but numbers as far as the training rows reach.
+
+    What rows that are only reported hold must not decide what can be predicted of them.
+    """
     if schema.kind == "multilabel":
         counts = ", ".join(
             f"{field.name!r} ×{sum(target == YES for target in column)}"
@@ -173,7 +179,8 @@ def _infer_spaces(schema: Schema, targets: Sequence[Targets], config: RunConfig,
     spaces = []
     for field, column in zip(schema.fields, targets, strict=True):
         settings = config.fields.get(field.name, FieldConfig()).space if schema.kind == "record" else config.space
-        space, reason = infer_space(column, field.task, settings, field.marker)
+        known = column if field.task == "classification" or not train else _chosen(column, train)
+        space, reason = infer_space(known, field.task, settings, field.marker)
         say(reason if schema.kind == "single" else f"{field.name!r}: {reason[0].lower()}{reason[1:]}")
         spaces.append(space)
     return tuple(spaces)

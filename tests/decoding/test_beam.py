@@ -7,8 +7,8 @@ import pytest
 import torch
 from transformers import MambaConfig, MambaForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
 
-from predgen.answers.spaces import LabelSet, NumberGrid
-from predgen.answers.tables import AnswerTable
+from predgen.answers.spaces import LabelSet, LogGrid, NumberGrid
+from predgen.answers.tables import AnswerTable, Below
 from predgen.answers.trie import build_trie
 from predgen.config import SearchConfig
 from predgen.data.batches import pad_prompts
@@ -120,6 +120,18 @@ def test_a_prefix_is_spread_over_what_it_begins(llama: PreTrainedModel, byte_lev
 
         spread(0, (), 1.0, True, prompt, expected)
         assert found.log_posterior[row].exp().numpy() == pytest.approx(expected / expected.sum(), abs=1e-5)
+
+
+def test_a_prefix_stands_on_a_number_within_what_it_begins(byte_level: PreTrainedTokenizerFast) -> None:
+    """Over nineteen orders of magnitude, too: the mean of a few billionths is no difference of sums of billions."""
+    grid = LogGrid(-9.9e9, 9.9e9, 1e-9, 2)
+    trie = build_trie(grid, byte_level, CUE)
+    below = Below(trie, grid.numbers)
+    for node in range(len(trie.token)):
+        values = grid.numbers[below.answers[below.start[node] : below.start[node] + below.count[node]]]
+        assert below.middle is not None
+        assert values.min() <= below.middle[node] <= values.max()
+        assert values.min() < below.middle[node] < values.max() or len(values) < 3
 
 
 def test_random_tries(llama: PreTrainedModel, byte_level: PreTrainedTokenizerFast) -> None:

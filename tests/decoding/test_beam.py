@@ -13,6 +13,7 @@ from predgen.answers.trie import build_trie
 from predgen.config import SearchConfig
 from predgen.data.batches import pad_prompts
 from predgen.data.prompts import PromptEncoder
+from predgen.decoding import beam
 from predgen.decoding.beam import search_trie
 from predgen.decoding.score import score_trie
 from predgen.model.prefix import Prefix, Tree
@@ -132,6 +133,31 @@ def test_a_prefix_stands_on_a_number_within_what_it_begins(byte_level: PreTraine
         assert below.middle is not None
         assert values.min() <= below.middle[node] <= values.max()
         assert values.min() < below.middle[node] < values.max() or len(values) < 3
+
+
+def test_no_more_logits_than_allowed_are_held_at_once_however_wide_it_goes(
+    llama: PreTrainedModel, byte_level: PreTrainedTokenizerFast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = Writer(llama)
+    prefix = writer.prefill(*pad_prompts(prompts_of(byte_level)))
+    table = table_of(GRID, byte_level, beam_nodes=1000, uncovered=1e-6)
+    whole, sizes = search_trie(writer, prefix, table), list[int]()
+
+    def grow(*arguments: object) -> tuple[torch.Tensor, Tree]:
+        logits, tree = Writer.grow(writer, *arguments)
+        sizes.append(logits.numel())
+        return logits, tree
+
+    monkeypatch.setattr(writer, "grow", grow)
+    search_trie(writer, prefix, table)
+    limit = 20 * 512
+    assert max(sizes) > limit
+    sizes.clear()
+    monkeypatch.setattr(beam, "LOGITS_AT_ONCE", limit)
+    parts = search_trie(writer, prefix, table)
+    assert max(sizes) <= limit
+    assert torch.equal(whole.support.values, parts.support.values)
+    assert torch.allclose(whole.support.log_probs, parts.support.log_probs, atol=1e-4)
 
 
 def test_random_tries(llama: PreTrainedModel, byte_level: PreTrainedTokenizerFast) -> None:

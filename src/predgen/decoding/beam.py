@@ -143,6 +143,7 @@ def _search_rows(writer: Writer, prefix: Prefix, table: AnswerTable, normalise: 
     root = torch.zeros_like(prefix.ids[:, :1])
     _open(pools, [(np.zeros(1, np.int64), np.zeros(1))] * len(pools), prefix.logits[:, None], root, table, normalise, 0)
     tree, width = Tree.bare(prefix), min(_WIDTH, max(1, limits.beam_nodes // levels))
+    at_once = max(1, LOGITS_AT_ONCE // (len(pools) * writer.vocabulary_size))
     going = list(pools)
     while going:
         for depth in range(1, levels):
@@ -154,9 +155,13 @@ def _search_rows(writer: Writer, prefix: Prefix, table: AnswerTable, normalise: 
                 continue
             nodes = _padded([opened for opened, _, _ in taken], most, 0).to(root.device)
             parent = _padded([parents for _, _, parents in taken], most, -1).to(root.device)
-            before = tree.ids.shape[1]
-            logits, tree = writer.grow(prefix, tree, table.node_token[nodes], parent)
-            _open(pools, [row[:2] for row in taken], logits, nodes, table, normalise, before + 1)
+            # Wide sweeps have more than fit at once; nodes of a level do not see each other.
+            for start in range(0, most, at_once):
+                part = slice(start, start + at_once)
+                before = tree.ids.shape[1]
+                logits, tree = writer.grow(prefix, tree, table.node_token[nodes[:, part]], parent[:, part])
+                opened = [(own[part], logs[part]) for own, logs, _ in taken]
+                _open(pools, opened, logits, nodes[:, part], table, normalise, before + 1)
         going = [pool for pool in going if pool.wants(limits.uncovered, limits.beam_nodes)]
         width *= 2
     return pools

@@ -129,6 +129,18 @@ def test_expected_value_by_hand() -> None:
     assert absolute.loss(READING, NOTHING, torch.tensor([9.0, 2.0])).tolist() == pytest.approx([2.0, 0.0])
 
 
+def test_the_expected_value_is_not_rounded_under_autocast() -> None:
+    """bfloat16 tells 776 from 780, and nothing between."""
+    director = ExpectedValue((500.0, 777.0), Scale())
+    with torch.autocast("cpu", torch.bfloat16):
+        losses = director.loss(
+            READING._replace(log_posterior=lambda: torch.tensor([[0.0, -40.0], [-40.0, 0.0]])),
+            NOTHING,
+            torch.tensor([500.0, 776.0]),
+        )
+    assert losses.tolist() == pytest.approx([0.0, 1.0])
+
+
 def test_over_orders_of_magnitude_the_expected_value_errs_on_the_targets_scale() -> None:
     """On a log grid the spread is one of logarithms, and so is the error: by a tenth it is small, at a million too."""
     grid = LogGrid(1, 9_900_000, 1, 2)

@@ -213,7 +213,8 @@ class ExpectedValue(_WithoutReading):
 
     def loss(self, reading: Reading, answer_index: Tensor, target: Tensor) -> Tensor:
         """The expected number's error in standard deviations of the (transformed) target, (B,)."""
-        expected = reading.log_posterior().exp() @ self.values
+        # No matrix product: under autocast that would be in half precision, too coarse for numbers.
+        expected = (reading.log_posterior().exp() * self.values).sum(dim=1)
         return error_of(self.error, self.scale.standardise(expected) - self.scale.standardise(target))
 
 

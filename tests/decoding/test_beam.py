@@ -160,6 +160,19 @@ def test_no_more_logits_than_allowed_are_held_at_once_however_wide_it_goes(
     assert torch.allclose(whole.support.log_probs, parts.support.log_probs, atol=1e-4)
 
 
+def test_probabilities_that_no_float_holds_are_compared_all_the_same(
+    llama: PreTrainedModel, byte_level: PreTrainedTokenizerFast
+) -> None:
+    """A model far from the space: its likeliest answer has less than e^-745."""
+    writer = Writer(peaked(llama, 100.0))
+    prefix = writer.prefill(*pad_prompts(prompts_of(byte_level)))
+    table = table_of(GRID, byte_level)
+    exact, found = score_trie(writer, prefix, table), search_trie(writer, prefix, table)
+    assert bool((exact.log_mass < -800).all())
+    assert torch.allclose(found.log_mass.float(), exact.log_mass, rtol=1e-4)
+    assert bool((found.covered >= 0.999).all())
+
+
 def test_random_tries(llama: PreTrainedModel, byte_level: PreTrainedTokenizerFast) -> None:
     """Whatever the trie: no answer twice, all mass accounted for, and covered no more than what is true."""
     chance = random.Random(0)

@@ -64,7 +64,7 @@ def search_trie(writer: Writer, prefix: Prefix, table: AnswerTable, normalise: N
     return Found(
         log_posterior=None if numbers else torch.stack([_spread(pool, table) for pool in pools]),
         support=Support.of_rows([_held(pool, table) for pool in pools]) if numbers else None,
-        log_mass=found.log(),
+        log_mass=found.log() + torch.tensor([pool.top for pool in pools], dtype=torch.float64),
         greedy=torch.tensor([pool.greedy for pool in pools]),
         covered=found / (found + missed),
     )
@@ -86,12 +86,17 @@ class _Pool:
     greedy: int = -1  # its answer
 
     @property
+    def top(self) -> float:
+        """The largest log-probability there is; masses are multiples of its exponential, which may itself be 0."""
+        return float(max(self.logs.max(initial=-np.inf), self.answer_logs.max(initial=-np.inf)))
+
+    @property
     def missed(self) -> float:
-        return float(np.exp(self.logs).sum())
+        return float(np.exp(self.logs - self.top).sum())
 
     @property
     def found_mass(self) -> float:
-        return float(np.exp(self.answer_logs).sum())
+        return float(np.exp(self.answer_logs - self.top).sum())
 
     def wants(self, uncovered: float, most: int) -> bool:
         """Whether another sweep is due."""
@@ -102,7 +107,7 @@ class _Pool:
         """Removes and returns what is to be opened at a level: nodes, log-probabilities, parents."""
         here = np.flatnonzero(self.depth == depth)
         here = here[np.argsort(-self.logs[here], kind="stable")]
-        mass = np.exp(self.logs[here])
+        mass = np.exp(self.logs[here] - self.top)
         # Half of ε, since the whole is smaller once probability has leaked out of the space further down.
         spared = uncovered / 2 / self.levels * (self.found_mass + self.missed)
         left = np.cumsum(mass[::-1])[::-1]  # what is left unopened from each on

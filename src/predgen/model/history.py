@@ -2,8 +2,9 @@
 
 An own token is the one that inference would take: the likeliest child of the trie node reached so far, chosen in eval
 mode and without gradient (`own`: "sample" draws among the children instead, "free" takes the likeliest token of the
-whole vocabulary). Targets stay gold's. A history ends at its own terminator, whatever gold's length, and targets beyond
-the shorter of the two are masked, so that gold's length never leaks.
+whole vocabulary). The prompt is not read again for it: with `peft.dropout` its states are those that learning draws.
+Targets stay gold's. A history ends at its own terminator, whatever gold's length, and targets beyond the shorter of the
+two are masked, so that gold's length never leaks.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Literal, cast
 
 import numpy as np
+import torch
 
 from predgen.answers.spaces import LabelSet
 from predgen.base_run import BaseRun, Row
@@ -25,6 +26,7 @@ from predgen.errors import ConfigError, PredgenError
 from predgen.model.half import in_bfloat16
 from predgen.model.outputs import Scores
 from predgen.model.record import RecordMethod
+from predgen.model.scale import Scale, scale_kind, scale_unit
 from predgen.record_run import RecordRun
 from predgen.run import Run
 
@@ -33,7 +35,7 @@ PRECISIONS: tuple[Precision, ...] = ("auto", "fp32", "bf16")
 TRIED_ROWS = 32
 FASTER = 1.1  # so much at least, or the difference may be chance
 MOST_LOG_P = 0.25  # that a log-probability may move
-MOST_VALUE = 0.05  # that a number may move, in standard deviations of the training targets
+MOST_VALUE = 0.05  # that a number may move, in standard deviations of the training targets, as heads learn them
 FLAGS = ("amx_bf16", "avx512_bf16")
 
 
@@ -157,7 +159,9 @@ def _compared(run: Run, exact: Scores, rounded: Scores) -> tuple[float, float, i
     moved = 0.0
     if exact.log_posterior is not None and rounded.log_posterior is not None:
         moved = largest_move(*(each.double().cpu().numpy() for each in (exact.log_posterior, rounded.log_posterior)))
-    return moved, float(np.abs(first - second).max()) / (run.record.spread or 1.0), 0
+    scale = Scale(run.record.mean, run.record.spread or 1.0, scale_kind(run.space), scale_unit(run.space))
+    step = scale.standardise(torch.from_numpy(first)) - scale.standardise(torch.from_numpy(second))
+    return moved, float(step.abs().max()), 0
 
 
 def _first(run: BaseRun) -> Run:

@@ -131,3 +131,7 @@ def test_it_is_refused_for_what_it_is_not() -> None:
         infer_space([-3.0, -4.0], "regression", SpaceConfig(scale="log"))
     with pytest.raises(AnswerError, match="numbers that are listed"):
         infer_space([3.0, 4.0], "regression", SpaceConfig(scale="log", kind="free"))
+    with pytest.raises(AnswerError, match=r"space\.smallest"):
+        infer_space([0.0, 0.0], "regression", SpaceConfig(scale="log", low=0, high=9))
+    zeros = SpaceConfig(scale="log", low=0, high=9, smallest=1)
+    assert infer_space([0.0, 0.0], "regression", zeros)[0] == LogGrid(0, 9, 1, 1)

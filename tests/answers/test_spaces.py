@@ -54,6 +54,9 @@ def test_grids_that_make_no_sense_are_refused() -> None:
         NumberGrid(4, 4, 1)
     with pytest.raises(AnswerError, match=r"step is 0\.1"):
         NumberGrid(-4.05, 4, 1)
+    with pytest.raises(AnswerError, match="step is 1"):
+        NumberGrid(1_000_000.4, 1_000_100, 0)  # large numbers, too
+    assert len(NumberGrid(123_456_789.1, 123_456_789.9, 1)) == 9
     with pytest.raises(AnswerError, match="points"):
         NumberGrid(0, 1000, 6)
     with pytest.raises(AnswerError, match="finite"):

@@ -7,12 +7,13 @@ import pytest
 import torch
 from transformers import MambaConfig, MambaForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
 
-from predgen.answers.spaces import LabelSet, NumberGrid
-from predgen.answers.tables import AnswerTable
+from predgen.answers.spaces import LabelSet, LogGrid, NumberGrid
+from predgen.answers.tables import AnswerTable, Below
 from predgen.answers.trie import build_trie
 from predgen.config import SearchConfig
 from predgen.data.batches import pad_prompts
 from predgen.data.prompts import PromptEncoder
+from predgen.decoding import beam
 from predgen.decoding.beam import search_trie
 from predgen.decoding.score import score_trie
 from predgen.model.prefix import Prefix, Tree
@@ -120,6 +121,56 @@ def test_a_prefix_is_spread_over_what_it_begins(llama: PreTrainedModel, byte_lev
 
         spread(0, (), 1.0, True, prompt, expected)
         assert found.log_posterior[row].exp().numpy() == pytest.approx(expected / expected.sum(), abs=1e-5)
+
+
+def test_a_prefix_stands_on_a_number_within_what_it_begins(byte_level: PreTrainedTokenizerFast) -> None:
+    """Over nineteen orders of magnitude, too: the mean of a few billionths is no difference of sums of billions."""
+    grid = LogGrid(-9.9e9, 9.9e9, 1e-9, 2)
+    trie = build_trie(grid, byte_level, CUE)
+    below = Below(trie, grid.numbers)
+    for node in range(len(trie.token)):
+        values = grid.numbers[below.answers[below.start[node] : below.start[node] + below.count[node]]]
+        assert below.middle is not None
+        assert values.min() <= below.middle[node] <= values.max()
+        assert values.min() < below.middle[node] < values.max() or len(values) < 3
+
+
+def test_no_more_logits_than_allowed_are_held_at_once_however_wide_it_goes(
+    llama: PreTrainedModel, byte_level: PreTrainedTokenizerFast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = Writer(llama)
+    prefix = writer.prefill(*pad_prompts(prompts_of(byte_level)))
+    table = table_of(GRID, byte_level, beam_nodes=1000, uncovered=1e-6)
+    whole, sizes = search_trie(writer, prefix, table), list[int]()
+
+    def grow(*arguments: object) -> tuple[torch.Tensor, Tree]:
+        logits, tree = Writer.grow(writer, *arguments)
+        sizes.append(logits.numel())
+        return logits, tree
+
+    monkeypatch.setattr(writer, "grow", grow)
+    search_trie(writer, prefix, table)
+    limit = 20 * 512
+    assert max(sizes) > limit
+    sizes.clear()
+    monkeypatch.setattr(beam, "LOGITS_AT_ONCE", limit)
+    parts = search_trie(writer, prefix, table)
+    assert max(sizes) <= limit
+    assert torch.equal(whole.support.values, parts.support.values)
+    assert torch.allclose(whole.support.log_probs, parts.support.log_probs, atol=1e-4)
+
+
+def test_probabilities_that_no_float_holds_are_compared_all_the_same(
+    llama: PreTrainedModel, byte_level: PreTrainedTokenizerFast
+) -> None:
+    """A model far from the space: its likeliest answer has less than e^-745."""
+    writer = Writer(peaked(llama, 100.0))
+    prefix = writer.prefill(*pad_prompts(prompts_of(byte_level)))
+    table = table_of(GRID, byte_level)
+    exact, found = score_trie(writer, prefix, table), search_trie(writer, prefix, table)
+    assert bool((exact.log_mass < -800).all())
+    assert torch.allclose(found.log_mass.float(), exact.log_mass, rtol=1e-4)
+    assert bool((found.covered >= 0.999).all())
 
 
 def test_random_tries(llama: PreTrainedModel, byte_level: PreTrainedTokenizerFast) -> None:

@@ -71,6 +71,18 @@ def test_one_that_does_not_is_scored_path_by_path_aloud(
     assert "cannot branch" in said[0] and "several times as long" in said[0]
 
 
+def test_one_that_fails_without_a_word_is_scored_path_by_path_too(
+    llama: PreTrainedModel, table: AnswerTable, prompts: list[list[int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def not_implemented(*arguments: object) -> None:
+        raise NotImplementedError
+
+    llama.config.model_type, said = "something new", list[str]()
+    monkeypatch.setattr(Writer, "branch", not_implemented)
+    assert choose_scoring(llama, table, prompts, said.append) == "paths"
+    assert "(NotImplementedError)" in said[0]
+
+
 def test_one_that_does_not_follow_its_mask_is_refused(
     llama: PreTrainedModel, table: AnswerTable, prompts: list[list[int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:

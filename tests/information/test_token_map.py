@@ -4,22 +4,24 @@ import json
 import math
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from predgen.answers.spaces import LabelSet, NumberGrid
+from predgen.answers.spaces import LabelSet, LogGrid, NumberGrid
 from predgen.answers.tables import AnswerTable
 from predgen.answers.trie import build_trie
 from predgen.decoding.score import score_trie
 from predgen.errors import ConfigError, DataError
 from predgen.information import gradients, leave_out
-from predgen.information.answers import said_under, said_without
+from predgen.information.answers import Said, said_under, said_without
 from predgen.information.faithfulness import faithfulness
 from predgen.information.render import shade, terminal_lines, write_html, write_png
 from predgen.information.token_map import Column, digit_log_probs, explain, occlusion_columns, prompt_of
+from predgen.model.scale import scale_of
 from predgen.model.writer import Writer
 from predgen.run import Run
 
@@ -210,3 +212,12 @@ def test_small_changes_are_drawn_pale(loaded: Loaded) -> None:
     assert all(column.scale == 0.05 for column in columns)
     rating = loaded("predgen", "rating")
     assert explain(rating, TEXT).main.small == pytest.approx(0.1 * rating.record.spread)
+
+
+def test_a_small_change_on_a_log_grid_is_one_of_its_middle() -> None:
+    space = LogGrid(1, 9_900_000, 1, 2)
+    scale = scale_of(space, [100.0, 10_000.0, 1_000_000.0])
+    run: Any = SimpleNamespace(space=space, record=SimpleNamespace(mean=scale.mean, spread=scale.spread))
+    column = occlusion_columns(run, Said(None, np.array([10_000.0, 10_100.0])))[0]
+    # The middle is 10^4, the spread that of logarithms: a tenth of it is a factor, and a change in the target's units.
+    assert column.small == pytest.approx(10_000 * (math.exp(0.1 * scale.spread) - 1), rel=1e-3)

@@ -94,6 +94,16 @@ def test_a_field_is_scored_as_a_method_of_its_own_behind_the_written_cue(
         assert largest_gap(together[place], field.score(*pad_prompts(prompts))) < 1e-4
 
 
+@pytest.mark.parametrize("writer", [RereadingWriter, PathwiseWriter])
+def test_where_all_is_read_anew_a_field_takes_one_pass_in_training(
+    llama: PreTrainedModel, byte_level: PreTrainedTokenizerFast, writer: type[Writer]
+) -> None:
+    record, passes = build(llama, byte_level, "generator", writer=writer).train(), list[torch.Size]()
+    record.writer.lm.get_input_embeddings().register_forward_hook(lambda module, given, out: passes.append(out.shape))
+    record(**batch(byte_level), step=0)
+    assert len(passes) == len(NAMES)
+
+
 @pytest.mark.parametrize("writer", [Writer, RereadingWriter, PathwiseWriter])
 @pytest.mark.parametrize("method", ["predgen", "generator", "predictor"])
 def test_the_loss_is_the_mean_of_the_fields_and_so_is_its_gradient(

@@ -2,17 +2,22 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
 from predgen import precision
+from predgen.answers.spaces import FreeNumber, LogGrid
 from predgen.decoding.close import close_calls, largest_move
 from predgen.errors import ConfigError
 from predgen.model.half import in_bfloat16
+from predgen.model.outputs import Scores
+from predgen.model.scale import scale_of
 from predgen.precision import Trial, has_bfloat16, precision_of, try_both, with_precision
 from predgen.training.fit import Fitted
 from predgen.training.run_folder import RECORD
@@ -72,6 +77,18 @@ def test_close_rows_are_marked(fitted: Callable[..., Fitted]) -> None:
     rounding = float(gaps[0] + gaps[1]) / 4  # twice that lies between the smallest gap and the next
     marks = [row.close for row in dataclasses.replace(run, rounding=rounding).predict(TEXTS)]
     assert marks.count(True) == 1 and marks.count(None) == 2
+
+
+@pytest.mark.parametrize("space", [LogGrid(1, 9_900_000, 1, 2), FreeNumber(8, 2, True)])
+def test_over_orders_of_magnitude_numbers_move_on_the_scale_that_heads_learn(space: LogGrid | FreeNumber) -> None:
+    """One percent of a million is little, and so it is of a hundred."""
+    scale = scale_of(space, [3.0, 200.0, 1_000_000.0])
+    record = SimpleNamespace(decision="head", mean=scale.mean, spread=scale.spread)
+    run = SimpleNamespace(space=space, record=record, reader_name="head")
+    for number in (100.0, 1_000_000.0):
+        exact, rounded = (Scores.nothing()._replace(value=torch.tensor([factor * number])) for factor in (1.0, 1.01))
+        _, value, _ = precision._compared(run, exact, rounded)
+        assert value == pytest.approx(math.log(1.01) / scale.spread, rel=0.01)
 
 
 def test_what_counts_as_close() -> None:

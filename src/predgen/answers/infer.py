@@ -84,7 +84,7 @@ def fixed_settings(space: Space) -> dict[str, Any]:
 
 
 def _labels(targets: Sequence[str], settings: SpaceConfig) -> tuple[LabelSet, str]:
-    found = sorted(set(targets), key=lambda label: (float(label), "") if is_number(label) else (math.inf, label))
+    found = sorted(set(targets), key=lambda label: (float(label) if is_number(label) else math.inf, label))
     space = LabelSet(settings.labels if settings.labels is not None else tuple(found), settings.ordered)
     if len(space.labels) > MOST_LABELS:
         raise AnswerError(f"There are {len(space.labels)} labels.", f"At most {MOST_LABELS} are possible.")
@@ -137,7 +137,10 @@ def _log_grid(targets: Sequence[float], settings: SpaceConfig) -> tuple[LogGrid,
     digits = settings.digits or (seen if settings.strict else min(seen, _DIGITS))
     magnitudes = [abs(target) for target in targets if target]
     # The outermost decades are whole, so that new rows may go a little further than old ones.
-    smallest = settings.smallest or (settings.low if settings.low and settings.low > 0 else _decade(min(magnitudes)))
+    fixed = settings.smallest or (settings.low if settings.low and settings.low > 0 else None)
+    if fixed is None and not magnitudes:
+        raise AnswerError("All targets are 0.", "A log grid needs a smallest magnitude.", "Set space.smallest.")
+    smallest = fixed or _decade(min(magnitudes))
     high = settings.high if settings.high is not None else _largest(most, digits)
     low = settings.low
     if low is None:

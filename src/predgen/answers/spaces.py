@@ -148,7 +148,8 @@ class NumberGrid:
         if not (math.isfinite(self.low) and math.isfinite(self.high)):
             raise AnswerError(f"A number grid needs finite bounds; found {self.low} to {self.high}.")
         for bound in (self.low, self.high):
-            if abs(bound * self._scale - round(bound * self._scale)) > 1e-6 * max(1.0, abs(bound) * self._scale):
+            steps = bound * self._scale
+            if abs(steps - round(steps)) > 1e-6 + 1e-14 * abs(steps):  # a float cannot be nearer
                 raise AnswerError(
                     f"The bound {bound} does not lie on a grid with {self.decimals} decimals.",
                     f"The step is {self.step:g}.",

@@ -64,7 +64,7 @@ def search_trie(writer: Writer, prefix: Prefix, table: AnswerTable, normalise: N
     return Found(
         log_posterior=None if numbers else torch.stack([_spread(pool, table) for pool in pools]),
         support=Support.of_rows([_held(pool, table) for pool in pools]) if numbers else None,
-        log_mass=found.log(),
+        log_mass=found.log() + torch.tensor([pool.top for pool in pools], dtype=torch.float64),
         greedy=torch.tensor([pool.greedy for pool in pools]),
         covered=found / (found + missed),
     )
@@ -86,12 +86,17 @@ class _Pool:
     greedy: int = -1  # its answer
 
     @property
+    def top(self) -> float:
+        """The largest log-probability there is; masses are multiples of its exponential, which may itself be 0."""
+        return float(max(self.logs.max(initial=-np.inf), self.answer_logs.max(initial=-np.inf)))
+
+    @property
     def missed(self) -> float:
-        return float(np.exp(self.logs).sum())
+        return float(np.exp(self.logs - self.top).sum())
 
     @property
     def found_mass(self) -> float:
-        return float(np.exp(self.answer_logs).sum())
+        return float(np.exp(self.answer_logs - self.top).sum())
 
     def wants(self, uncovered: float, most: int) -> bool:
         """Whether another sweep is due."""
@@ -102,7 +107,7 @@ class _Pool:
         """Removes and returns what is to be opened at a level: nodes, log-probabilities, parents."""
         here = np.flatnonzero(self.depth == depth)
         here = here[np.argsort(-self.logs[here], kind="stable")]
-        mass = np.exp(self.logs[here])
+        mass = np.exp(self.logs[here] - self.top)
         # Half of ε, since the whole is smaller once probability has leaked out of the space further down.
         spared = uncovered / 2 / self.levels * (self.found_mass + self.missed)
         left = np.cumsum(mass[::-1])[::-1]  # what is left unopened from each on
@@ -143,6 +148,7 @@ def _search_rows(writer: Writer, prefix: Prefix, table: AnswerTable, normalise: 
     root = torch.zeros_like(prefix.ids[:, :1])
     _open(pools, [(np.zeros(1, np.int64), np.zeros(1))] * len(pools), prefix.logits[:, None], root, table, normalise, 0)
     tree, width = Tree.bare(prefix), min(_WIDTH, max(1, limits.beam_nodes // levels))
+    at_once = max(1, LOGITS_AT_ONCE // (len(pools) * writer.vocabulary_size))
     going = list(pools)
     while going:
         for depth in range(1, levels):
@@ -154,9 +160,13 @@ def _search_rows(writer: Writer, prefix: Prefix, table: AnswerTable, normalise: 
                 continue
             nodes = _padded([opened for opened, _, _ in taken], most, 0).to(root.device)
             parent = _padded([parents for _, _, parents in taken], most, -1).to(root.device)
-            before = tree.ids.shape[1]
-            logits, tree = writer.grow(prefix, tree, table.node_token[nodes], parent)
-            _open(pools, [row[:2] for row in taken], logits, nodes, table, normalise, before + 1)
+            # Wide sweeps have more than fit at once; nodes of a level do not see each other.
+            for start in range(0, most, at_once):
+                part = slice(start, start + at_once)
+                before = tree.ids.shape[1]
+                logits, tree = writer.grow(prefix, tree, table.node_token[nodes[:, part]], parent[:, part])
+                opened = [(own[part], logs[part]) for own, logs, _ in taken]
+                _open(pools, opened, logits, nodes[:, part], table, normalise, before + 1)
         going = [pool for pool in going if pool.wants(limits.uncovered, limits.beam_nodes)]
         width *= 2
     return pools

@@ -53,7 +53,8 @@ def choose_scoring(
         reason = f"scoring the answers as a tree differs from plain passes by {worst:.3g} in log-probability"
     except (ModelError, TypeError, ValueError, RuntimeError, AttributeError) as problem:
         # An architecture may fail anywhere on a cache, a mask or positions that it does not know.
-        worst, reason = float("inf"), str(problem).splitlines()[0]
+        # What is not implemented in a model often says nothing more.
+        worst, reason = float("inf"), next(iter(str(problem).splitlines()), type(problem).__name__)
     tolerance = _TOLERANCE if lm.dtype == torch.float32 else _COARSE_TOLERANCE
     if worst < tolerance:
         return "tree"

@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from predgen.answers.spaces import LabelSet, NumberGrid
@@ -25,6 +26,7 @@ from predgen.errors import DataError
 from predgen.information.answers import Occlusion, Said, check_explainable, check_shared, divergences, said_without
 from predgen.information.coarse_to_fine import LeftOut, leave_out
 from predgen.information.words import Word, words_of
+from predgen.model.scale import Scale, scale_kind, scale_unit
 from predgen.run import Run
 from predgen.streaming import Row
 
@@ -223,6 +225,14 @@ def answer_text(run: Run, said: Said) -> str:
     return f"{said.value[0]:.3g}" + (" (expected value)" if said.log_probs is not None else "")
 
 
+def _small_number(run: Run) -> float:
+    """A small change of a number in the target's units; on a log grid, whose spread is a logarithm's, at its middle."""
+    assert not isinstance(run.space, LabelSet)
+    scale = Scale(run.record.mean, run.record.spread, scale_kind(run.space), scale_unit(run.space))
+    still, moved = scale.restore(torch.tensor([0.0, SMALL_SPREAD], dtype=torch.float64)).tolist()
+    return float(moved - still)
+
+
 def occlusion_columns(run: Run, said: Said) -> list[Column]:
     """The first of the variants beside each of the others.
 
@@ -242,7 +252,7 @@ def occlusion_columns(run: Run, said: Said) -> list[Column]:
         return columns
     assert said.value is not None
     name, moved = "value" if said.log_probs is None else "expected value", said.value[0] - said.value[1:]
-    columns.append(Column(name, "target", True, moved.tolist(), SMALL_SPREAD * run.record.spread))
+    columns.append(Column(name, "target", True, moved.tolist(), _small_number(run)))
     if said.log_probs is not None and isinstance(run.space, NumberGrid):
         for name, logs in digit_log_probs(run.space, said.log_probs):
             columns.append(Column(name, "nats", False, divergences(logs[:1], logs[1:]), SMALL_NATS))

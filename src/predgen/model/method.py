@@ -158,7 +158,7 @@ class WritingMethod(Method[Prefix]):
     def behind(self, prompt: Prefix, cue: Tensor) -> Prefix:
         """The prefix grown by the cue."""
         shown = cue[None].expand(prompt.mask.shape[0], -1)
-        return self.writer.extend(prompt, shown, torch.ones_like(shown)).prefix
+        return self.writer.read_on(prompt, shown, torch.ones_like(shown))
 
     @abstractmethod
     def conclude(self, prompt: Prefix, decoded: Decoded) -> Scores:

@@ -41,6 +41,12 @@ class RereadingWriter(Writer):
         with torch.no_grad():
             return self._fill(prefix.ids, prefix.mask)
 
+    def read_on(self, prefix: Prefix, ids: Tensor, mask: Tensor) -> Prefix:
+        """As `Writer.read_on`; in training nothing is read yet."""
+        if not self.training:
+            return super().read_on(prefix, ids, mask)
+        return self._fill(torch.cat([prefix.ids, ids], dim=1), torch.cat([prefix.mask, mask], dim=1))
+
     def extend(self, prefix: Prefix, ids: Tensor, mask: Tensor) -> Written:
         """As `Writer.extend`."""
         return self._reread(prefix, ids, mask) if self.training else super().extend(prefix, ids, mask)

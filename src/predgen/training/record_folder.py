@@ -35,8 +35,8 @@ class FieldRecord:
         decision: The default decision, chosen on dev.
         metric: The metric it was chosen by.
         dev_value: That metric on dev.
-        mean: The training targets' mean (numbers).
-        spread: Their standard deviation (numbers).
+        mean: The training targets' mean (numbers), of log grids and free numbers that of their logarithms; see `Scale`.
+        spread: The standard deviation of the same.
         calibration: What is done to every score.
         baseline: What a constant prediction needs.
     """

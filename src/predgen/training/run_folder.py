@@ -48,8 +48,8 @@ class RunRecord:
         metric: The metric it was chosen by.
         dev_value: That metric on dev, at the chosen checkpoint and decision.
         best_step: The optimizer step of the chosen checkpoint.
-        mean: The training targets' mean (numbers).
-        spread: Their standard deviation (numbers).
+        mean: The training targets' mean (numbers), of log grids and free numbers that of their logarithms; see `Scale`.
+        spread: The standard deviation of the same.
         calibration: What is done to every score; see `Calibration`.
         baseline: What a constant prediction needs: class shares, or mean and median of the training targets.
         data: Source, fingerprint and numbers of rows.

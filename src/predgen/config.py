@@ -31,7 +31,7 @@ AnswerPooling = Literal["mean", "last", "attention"]
 SamplingMode = Literal["token", "sequence", "parallel", "batch"]
 ScheduleName = Literal["linear", "constant", "inverse_sigmoid", "exponential"]
 OwnTokens = Literal["greedy", "sample", "free"]
-DirectorKind = Literal["class", "vocabulary", "value", "ordered", "ordered_released", "expected", "ntloss", "released"]
+DirectorKind = Literal["class", "vocabulary", "value", "ordered", "ordered_released", "expected", "crps", "ntloss", "released"]
 DirectorError = Literal["squared", "absolute", "huber"]
 Normalise = Literal["vocabulary", "space"]
 DirectorHistory = Literal["any", "own"]
@@ -276,7 +276,7 @@ class SamplingConfig:
 class DirectorConfig:
     """The task adapter that reads what the writer wrote."""
 
-    # classes: class, vocabulary; numbers: value, ordered, ordered_released, expected, ntloss; released: vocabulary or
+    # classes: class, vocabulary; numbers: value, ordered, ordered_released, expected, crps, ntloss; released: vocabulary or
     # ordered_released; None: class, expected where the numbers can be listed, value where they cannot
     kind: DirectorKind | None = None
     pooling: AnswerPooling = "mean"  # of the answer's states, for class and value

@@ -1,10 +1,10 @@
 """How far probabilities and intervals hold on thousands of rows that nothing was fitted or selected on.
 
-    python benchmarks/calibration.py [--seeds 0] [--out runs/calibration] [--json FILE] [--chart FILE]
+    python benchmarks/calibration.py [--seeds 0] [--only CELL] [--finished] [--out runs/calibration] [--json FILE]
 
 vader-movies at the demo's settings (recipes/demo.yaml: 400 rows to train on, one epoch of batch 8, lr 1e-3, two
 evaluations; SmolLM2-135M, LoRA r = 8), 200 dev rows, split seed 0: `polarity` (two labels) and `rating` (81 numbers),
-by predgen and by a tuned pooled head. 4,000 other rows are reported on; 1,000 more calibrate once again, to see what
+by predgen and by a pooled head. 4,000 other rows are reported on; 1,000 more calibrate once again, to see what
 more rows than dev has would give. Fits and scores are kept in the output folder: run it again and only what is missing
 is done.
 

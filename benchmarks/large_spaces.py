@@ -4,7 +4,7 @@ Ratios of one process: medians over the repeats, the pooled head measured beside
 comes, and its logits are sharpened or not: how much a search opens depends on how sure the model is, and a model that
 has learned nothing of the answers is the worst case. Peak memory is that of a fresh process per case.
 
-    python benchmarks/large_spaces.py [--quick] --json benchmarks/results/large_spaces.json
+    python benchmarks/large_spaces.py [--quick] [--repeats 3] --json benchmarks/results/large_spaces.json
 """
 
 from __future__ import annotations

@@ -105,6 +105,24 @@ def test_a_run_goes_up_and_comes_down(
     )
 
 
+def test_no_folder_of_this_machine_goes_up(hub: Hub, tiny_base: Path, tmp_path: Path) -> None:
+    """Nor do that of the data sets and that of a base whose weights the run has made its own."""
+    private = tmp_path / "private-place"
+    shutil.copytree(tiny_base, private / "base")
+    rows = [{"text": f"The film {n} was {('good', 'bad')[n % 2]}", "stars": n % 5 / 2} for n in range(40)]
+    (private / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    assignments = [f"data.source={private / 'rows.jsonl'}", f"data.root={private / 'data'}", "data.target=stars"]
+    assignments += [f"out={private / 'run'}", f"model.name={private / 'base'}", "peft.method=full", "method=generator"]
+    fitted = fit(
+        load_config(assignments=[*assignments, "train.max_steps=1"]), say=lambda line: None, show_progress=False
+    )
+    fitted.run.push_to_hub("me/stars")
+    for file in (hub.root / "me" / "stars").rglob("*"):
+        if file.suffix in (".json", ".yaml", ".md", ".txt", ".jsonl"):
+            assert "private-place" not in file.read_text(), file.name
+    assert predgen.load("me/stars").predict(TEXTS) == fitted.run.predict(TEXTS)
+
+
 def test_the_card_is_what_the_hub_reads(fitted: Fitted, hub: Hub) -> None:
     fitted.run.push_to_hub("me/stars")
     card = ModelCard.load(hub.root / "me" / "stars" / "README.md")

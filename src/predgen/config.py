@@ -31,7 +31,9 @@ AnswerPooling = Literal["mean", "last", "attention"]
 SamplingMode = Literal["token", "sequence", "parallel", "batch"]
 ScheduleName = Literal["linear", "constant", "inverse_sigmoid", "exponential"]
 OwnTokens = Literal["greedy", "sample", "free"]
-DirectorKind = Literal["class", "vocabulary", "value", "ordered", "ordered_released", "expected", "crps", "ntloss", "released"]
+DirectorKind = Literal[
+    "class", "vocabulary", "value", "ordered", "ordered_released", "expected", "crps", "ntloss", "released"
+]
 DirectorError = Literal["squared", "absolute", "huber"]
 Normalise = Literal["vocabulary", "space"]
 DirectorHistory = Literal["any", "own"]
@@ -57,7 +59,7 @@ LabelNames = Annotated[
 class DataConfig:
     """Which rows, and what in them is read and predicted."""
 
-    # a csv, tsv or jsonl file, or a name that `predgen data` or `predgen tasks` lists
+    # a csv, tsv, jsonl or parquet file, a saved dataset, or a name that `predgen data` or `predgen tasks` lists
     source: str | None = None
     root: str | None = None  # a folder of data that tasks are read from; None: as PREDGEN_DATA names it
     text: str | None = None  # the text column; found from the columns when neither it nor a template is given
@@ -276,8 +278,8 @@ class SamplingConfig:
 class DirectorConfig:
     """The task adapter that reads what the writer wrote."""
 
-    # classes: class, vocabulary; numbers: value, ordered, ordered_released, expected, crps, ntloss; released: vocabulary or
-    # ordered_released; None: class, expected where the numbers can be listed, value where they cannot
+    # classes: class, vocabulary; numbers: value, ordered, ordered_released, expected, crps, ntloss; released: vocabulary
+    # or ordered_released; None: class, expected of up to 2048 numbers, value of more and where they have no list
     kind: DirectorKind | None = None
     pooling: AnswerPooling = "mean"  # of the answer's states, for class and value
     error: DirectorError = "squared"  # of value and expected, in standard deviations of the target
@@ -315,7 +317,9 @@ class TrainConfig:
     report_to: tuple[str, ...] = ()  # trackers of transformers' Trainer, e.g. tensorboard
     time_budget: str | None = None  # e.g. 30m or 1h30m: fewer steps where more would take longer
     patience: Positive | None = None  # stop after so many evaluations without a better dev metric
-    metric: str | None = None  # the dev metric that selects checkpoint and decision; None: accuracy or mae
+    # the dev metric that selects checkpoint and decision; None: accuracy, mae, exact_match (free numbers), skill
+    # (records), micro_f1 (multi-label)
+    metric: str | None = None
     calibrate: Switch = (
         "auto"  # temperatures, and writer and director mixed, by the dev rows; auto: where they are enough
     )

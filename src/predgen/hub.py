@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -13,7 +12,7 @@ import yaml
 
 from predgen.config_reading import config_from_dict
 from predgen.errors import HubError, RunFolderError
-from predgen.model.bases import NAMED_BASES
+from predgen.model.bases import HUB_ID, is_folder, public_name
 from predgen.peft_methods import peft_method
 from predgen.training.run_folder import (
     CHECKPOINTS,
@@ -25,11 +24,11 @@ from predgen.training.run_folder import (
     write_json,
 )
 
-HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 # What a run is made of, in the formats that are read; whatever else lies in a repository stays there.
 _WANTED = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja", "*.yaml", "*.md", "*.png"]
 _LEFT_OUT = (CHECKPOINTS, "tensorboard", "*.part")
-_PLACES = ("source", "dev", "eval", "out")  # settings and facts that name files
+_PLACES = ("source", "dev", "eval", "out", "root")  # settings and facts that name files
+_MODELS = ("model", "base")  # those whose name may be a folder
 
 
 def located(path: str | Path, revision: str | None = None) -> Path:
@@ -120,9 +119,7 @@ def _check_base(folder: Path) -> None:
     record = read_checked(folder)
     config = config_from_dict(record["config"], where=str(folder))
     name = config.model.name
-    if peft_method(config.peft.method).whole or name in NAMED_BASES:
-        return
-    if Path(name).expanduser().exists() or not HUB_ID.fullmatch(name):
+    if not peft_method(config.peft.method).whole and is_folder(name):
         raise HubError(
             f"This run's base model is the folder {name}, which others do not have.",
             "Expected a hub id, or a name that `predgen models` lists.",
@@ -154,7 +151,12 @@ def _named_only(value: Any) -> Any:
         return [_named_only(each) for each in value]
     if not isinstance(value, dict):
         return value
-    return {
-        key: Path(inner).name if key in _PLACES and isinstance(inner, str) else _named_only(inner)
-        for key, inner in value.items()
-    }
+    named: dict[str, Any] = {}
+    for key, inner in value.items():
+        if key in _PLACES and isinstance(inner, str):
+            named[key] = Path(inner).name
+        elif key in _MODELS and isinstance(inner, dict) and isinstance(inner.get("name"), str):
+            named[key] = {**inner, "name": public_name(inner["name"])}
+        else:
+            named[key] = _named_only(inner)
+    return named

@@ -77,7 +77,8 @@ def test_small_training_sets_leave_rows_to_select_on() -> None:
 def test_a_variant_in_steps_follows_the_number_of_steps() -> None:
     by_name = {variant.name: variant for variant in EXPERIMENTS["fig4"].variants}
     assert config_of(one(variant=by_name["steps-0.25"]), 1e-3).sampling.steps == 0.25
-    assert config_of(one(variant=by_name["steps-4"]), 1e-3).sampling.steps == 256  # of 2 × 500 / 16, each epoch rounded up
+    # Of 2 × 500 / 16 steps, each epoch rounded up.
+    assert config_of(one(variant=by_name["steps-4"]), 1e-3).sampling.steps == 256
 
 
 def test_reports_are_all_official_splits_with_labels() -> None:

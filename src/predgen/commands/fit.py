@@ -24,7 +24,7 @@ from predgen.commands.options import (
 
 def fit(
     data: Annotated[
-        str | None, typer.Argument(help="A csv, tsv or jsonl file, or a name from `predgen data` or `tasks`.")
+        str | None, typer.Argument(help="A csv, tsv, jsonl or parquet file, or a name from `predgen data` or `tasks`.")
     ] = None,
     text: TextColumn = None,
     template: RowTemplate = None,
@@ -32,7 +32,7 @@ def fit(
     task: TaskKind = None,
     method: Annotated[str | None, typer.Option(help="predgen, generator or predictor.")] = None,
     model: ModelName = None,
-    peft: Annotated[str | None, typer.Option(help="The PEFT method, e.g. lora.")] = None,
+    peft: Annotated[str | None, typer.Option(help="The PEFT method; `predgen peft` lists them.")] = None,
     out_folder: Annotated[str | None, typer.Option("--out", help="The run folder to write.")] = None,
     dev: Annotated[str | None, typer.Option(help="Rows that select the checkpoint; else a part of DATA.")] = None,
     eval_data: EvalRows = None,

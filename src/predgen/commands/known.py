@@ -60,7 +60,7 @@ def list_data() -> None:
         columns = f"{source.text_column} → {source.target_column}"
         table.add_row(source.name, source.description, f"{source.rows:,}", columns, source.origin, source.licence)
     out.print(table)
-    say("A csv, tsv or jsonl file goes by its path; the paper's data sets: predgen tasks.")
+    say("A csv, tsv, jsonl or parquet file goes by its path; the paper's data sets: predgen tasks.")
 
 
 def show_tasks(

@@ -25,9 +25,9 @@ def serve(
         float, typer.Option(help="How long a pass waits for requests that were answered together the last time.")
     ] = 10.0,
     max_queue: Annotated[int, typer.Option(help="Rows that may wait; more are refused with 429.")] = 2048,
-    max_rows: Annotated[int, typer.Option(help="Rows of a request.")] = 256,
-    max_characters: Annotated[int, typer.Option(help="Of each text.")] = 20_000,
-    max_body: Annotated[int, typer.Option(help="Bytes of a request.")] = 4_000_000,
+    max_rows: Annotated[int, typer.Option(help="Most rows of a request.")] = 256,
+    max_characters: Annotated[int, typer.Option(help="Most characters of each text.")] = 20_000,
+    max_body: Annotated[int, typer.Option(help="Most bytes of a request.")] = 4_000_000,
     time_limit: Annotated[float, typer.Option(help="Seconds that a request may take; then 503.")] = 60.0,
     allow_host: Annotated[
         list[str] | None,

@@ -24,7 +24,9 @@ from predgen.errors import ConfigError
 
 
 def tune(
-    data: Annotated[str | None, typer.Argument(help="A csv, tsv or jsonl file, or a name from `predgen data`.")] = None,
+    data: Annotated[
+        str | None, typer.Argument(help="A csv, tsv, jsonl or parquet file, or a name from `predgen data` or `tasks`.")
+    ] = None,
     text: TextColumn = None,
     template: RowTemplate = None,
     target: Target = None,

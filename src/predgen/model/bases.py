@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 Say = Callable[[str], None]
+HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,16 @@ class Base:
     licence: str
 
 
+def is_folder(name: str) -> bool:
+    """Whether a base's name is a path, there or not, and nothing that others could fetch."""
+    return name not in NAMED_BASES and (Path(name).expanduser().exists() or not HUB_ID.fullmatch(name))
+
+
+def public_name(name: str) -> str:
+    """A base's name without where it lies: of a folder the last part."""
+    return Path(name).name if is_folder(name) else name
+
+
 def load_base(
     name: str,
     revision: str | None = None,
@@ -149,7 +160,7 @@ def _locate(name: str, revision: str | None, say: Say) -> tuple[Path, str | None
     if name in NAMED_BASES:
         known = NAMED_BASES[name]
         return _converted(known, say), known.member_sha256, known.licence
-    if re.fullmatch(r"[\w.-]+/[\w.-]+", name):
+    if HUB_ID.fullmatch(name):
         folder = _from_hub(name, revision)
         _check_folder(folder)
         return folder, None, ""

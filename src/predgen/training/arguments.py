@@ -28,7 +28,7 @@ def trainer_arguments(
             frozen base is held in the lower precision itself, and needs no casting.
         division: How a step's rows are divided into passes.
     """
-    every = max(1, total_steps // config.evaluations)
+    every = math.ceil(total_steps / config.evaluations)  # the last step is scored whatever it is
     arguments = TrainingArguments(
         output_dir=str(folder / CHECKPOINTS),
         max_steps=total_steps,

@@ -10,6 +10,7 @@ from typing import Any
 from predgen.answers.spaces import FreeNumber, LabelSet
 from predgen.base_run import BaseRun
 from predgen.metrics import METRICS, better
+from predgen.model.bases import public_name
 from predgen.run import Run
 from predgen.training.card_metadata import metadata
 from predgen.training.run_folder import CARD
@@ -47,7 +48,7 @@ def write_card(folder: Path, run: BaseRun, metrics: Mapping[str, Any], name: str
         "",
         f"# {config['method']}: {targets} from `{_inline(record.template)}`",
         "",
-        f"A {config['task']} model made with predgen: {config['peft']['method']} on {record.base['name']} "
+        f"A {config['task']} model made with predgen: {config['peft']['method']} on {public_name(record.base['name'])} "
         f"(SHA-256 {record.base['sha256'][:16]}…, {record.base['licence'] or 'licence not stated'}).",
         "",
         "```python",

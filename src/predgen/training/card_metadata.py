@@ -12,7 +12,7 @@ from huggingface_hub import EvalResult, ModelCardData
 
 from predgen.base_run import BaseRun
 from predgen.metrics import METRICS
-from predgen.model.bases import NAMED_BASES
+from predgen.model.bases import NAMED_BASES, is_folder
 from predgen.peft_methods import peft_method
 from predgen.training.run_folder import RunRecord
 
@@ -39,7 +39,7 @@ def metadata(run: BaseRun, metrics: Mapping[str, Any], name: str) -> ModelCardDa
     config = record.config
     whole = peft_method(config["peft"]["method"]).whole
     base = record.base["name"]
-    on_hub = base not in NAMED_BASES and re.fullmatch(r"[\w.-]+/[\w.-]+", base) and not Path(base).exists()
+    on_hub = base not in NAMED_BASES and not is_folder(base)
     results = list(_results(metrics["test"], record)) if "test" in metrics else []
     return ModelCardData(
         base_model=base if on_hub else None,

@@ -62,7 +62,7 @@ class PredGenTrainer(Trainer):
         method: The module to train; its forward takes a `TrainingBatch`'s fields and the optimizer step.
         peft: How the writer was adapted.
         rows: Training rows.
-        evaluate_dev: Scores dev through `score_prompts`, from the prompts alone.
+        evaluate_dev: Scores dev through `score_answers`, from the prompts alone.
         config: Optimisation settings.
         total_steps: Optimizer steps of the whole run.
         folder: The run folder; checkpoints are kept in it while training.

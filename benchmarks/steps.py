@@ -61,7 +61,7 @@ def build_cases(rows: int, tokens: int) -> dict[str, Callable[[], None]]:
         probability: float, mode: SamplingMode = "token", own: OwnTokens = "greedy", expected: bool = False
     ) -> PredGen:
         value = ValueDirector(MeanPool(), writer.hidden_size, Scale())
-        director = ExpectedValue(GRID.values, 1.0) if expected else value
+        director = ExpectedValue(GRID.values, Scale()) if expected else value
         sampling = Sampling(build_schedule("constant", probability, probability, 1), mode, own, seed=0)
         return PredGen(writer, table, director, WriterLoss(), wdal_released, sampling)
 

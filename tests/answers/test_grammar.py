@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import itertools
 import random
 
@@ -122,6 +123,17 @@ def build_like(grammar: AnswerGrammar, marker: tuple[int, ...]) -> AnswerGrammar
 def test_a_solution_that_holds_the_marker_is_refused(byte_level: PreTrainedTokenizerFast) -> None:
     with pytest.raises(AnswerError, match=r"Training answer 1 cannot be written.*once"):
         build_grammar(SOLVED, byte_level, CUE, [FreeAnswer(7, "a"), FreeAnswer(7, f"b\n{MARKER} 6, or")])
+
+
+def test_a_terminator_that_stands_for_unknown_text_too_ends_no_solution(byte_level: PreTrainedTokenizerFast) -> None:
+    """As GPT-2 has it; behind it the number would be missing."""
+    both = copy.deepcopy(byte_level)
+    both.unk_token = both.eos_token
+    table = FreeTable(build_grammar(SOLVED, both, CUE), 512)
+    likeliest, next_best = 511, both.eos_token_id  # the first of them is no token of the tokenizer
+    logits = torch.zeros(512).index_fill(0, torch.tensor(likeliest), 9.0).index_fill(0, torch.tensor(next_best), 8.0)
+    assert int(table.choose(torch.tensor(0), logits, 0)) != both.eos_token_id
+    assert int(table.follow(torch.tensor(0), torch.tensor(both.eos_token_id))) == -1
 
 
 def test_a_marker_that_cannot_be_written_is_refused(sentencepiece: PreTrainedTokenizerFast) -> None:

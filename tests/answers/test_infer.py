@@ -15,6 +15,9 @@ def test_labels_are_sorted_and_counted() -> None:
     assert space == LabelSet(("a", "b"))
     assert reason == "Answers: 2 labels ('b' ×2, 'a' ×1)."
     assert infer_space(["10", "9", "2"], "classification", FREE)[0] == LabelSet(("2", "9", "10"))
+    # Labels that spell one number, too, stand in one order, whatever the order of a set.
+    alike = [f"{'0' * zeros}7" for zeros in range(9)]
+    assert infer_space(alike, "classification", FREE)[0] == LabelSet(tuple(sorted(alike)))
 
 
 @pytest.mark.parametrize(

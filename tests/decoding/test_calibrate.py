@@ -68,6 +68,17 @@ def test_the_mixture_of_numbers_lies_between_both() -> None:
     )
 
 
+def test_what_is_mixed_lies_in_the_space_when_it_is_applied_as_when_it_was_fitted() -> None:
+    """A director that goes far beyond the grid is brought back before its share is taken."""
+    logs = torch.full((2, 5), -1e4)
+    logs[:, 1] = 0.0
+    scores = Scores.nothing()._replace(log_posterior=logs, value=torch.tensor([100.0, -7.0]))
+    # Posterior's means 1, 1; the director's values 4, 0 in the grid: halfway between them lies the truth.
+    calibration = fit_calibration(scores, GRID, [2.5, 0.5], "mse")
+    assert calibration.mix == (pytest.approx(0.5), pytest.approx(0.5))
+    assert calibration.apply(scores, GRID).mixed_value.tolist() == pytest.approx([2.5, 0.5])
+
+
 def test_nothing_is_done_where_nothing_was_fitted() -> None:
     logs, _ = drawn(5, 3, seed=3)
     scores = Scores.nothing()._replace(log_posterior=logs, class_logits=logs * 2)

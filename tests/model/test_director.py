@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from predgen.answers.log_grid import LogGrid
 from predgen.model.director import (
     Answer,
     ClassDirector,
@@ -19,7 +20,7 @@ from predgen.model.director import (
     error_of,
 )
 from predgen.model.pooling import MeanPool
-from predgen.model.scale import Scale
+from predgen.model.scale import Scale, scale_of
 
 # Two rows of T = 3 and V = 4: tokens 1 and 2 spell the numerals 3 and 7.
 STATES = torch.tensor([[[1.0, 0.0], [3.0, 2.0], [9.0, 9.0]], [[2.0, 2.0], [7.0, 7.0], [7.0, 7.0]]])
@@ -121,11 +122,22 @@ def test_under_gold_history_the_released_penalty_is_a_copying_loss() -> None:
 
 
 def test_expected_value_by_hand() -> None:
-    director = ExpectedValue((2.0, 6.0), spread=2.0)
+    director = ExpectedValue((2.0, 6.0), Scale(1.0, 2.0))
     # expectations 5, 2; targets 9, 2; in standard deviations −2, 0
     assert director.loss(READING, NOTHING, torch.tensor([9.0, 2.0])).tolist() == pytest.approx([4.0, 0.0])
-    absolute = ExpectedValue((2.0, 6.0), spread=2.0, error="absolute")
+    absolute = ExpectedValue((2.0, 6.0), Scale(1.0, 2.0), error="absolute")
     assert absolute.loss(READING, NOTHING, torch.tensor([9.0, 2.0])).tolist() == pytest.approx([2.0, 0.0])
+
+
+def test_over_orders_of_magnitude_the_expected_value_errs_on_the_targets_scale() -> None:
+    """On a log grid the spread is one of logarithms, and so is the error: by a tenth it is small, at a million too."""
+    grid = LogGrid(1, 9_900_000, 1, 2)
+    targets = [3.0, 200.0, 40_000.0, 1_000_000.0]
+    director = ExpectedValue(grid.values, scale_of(grid, targets))
+    answers = torch.tensor([grid.index(1.1 * target) for target in targets])
+    sure = torch.full((4, len(grid)), -torch.inf).scatter(1, answers[:, None], 0.0)
+    losses = director.loss(READING._replace(log_posterior=lambda: sure), NOTHING, torch.tensor(targets))
+    assert losses[1:].tolist() == pytest.approx([(math.log(1.1) / director.scale.spread) ** 2] * 3, rel=0.05)
 
 
 def test_number_token_loss_by_hand() -> None:

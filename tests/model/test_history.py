@@ -98,6 +98,18 @@ def test_an_own_history_does_not_depend_on_gold(read: tuple[Writer, Prefix], tri
     assert torch.equal(one.mask, other.mask)
 
 
+@pytest.mark.parametrize("write", [mixed_history, free_history])
+def test_which_rows_are_own_does_not_depend_on_gold(
+    read: tuple[Writer, Prefix], trie: AnswerTrie, write: object
+) -> None:
+    """A coin for gold that cannot be taken counts too: else what a director learns from would be chosen by gold."""
+    table = AnswerTable(trie)
+    for seed in range(20):
+        coins = draw_coins("token", 0.6, seed, 0, torch.arange(4), table.depth + 1)
+        one, other = (write(*read, table, gold, coins) for gold in (GOLD, table.answers - 1 - GOLD))
+        assert torch.equal(one.own, other.own)
+
+
 @pytest.mark.parametrize(
     ("own", "mode"),
     [("greedy", "token"), ("sample", "token"), ("free", "token"), ("greedy", "parallel"), ("sample", "parallel")],

@@ -78,7 +78,7 @@ def build(
         ),
         "ordered": OrderedPenalty,
         "ordered_released": ReleasedOrderedPenalty,
-        "expected": lambda: ExpectedValue(GRID.values, 1.7),
+        "expected": lambda: ExpectedValue(GRID.values, Scale(0.1, 1.7)),
         "ntloss": lambda: NumberTokenLoss(table.numerals),
     }
     director = directors[kind]()

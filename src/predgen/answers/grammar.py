@@ -105,7 +105,8 @@ def build_grammar(
         marker=marker,
         after_text=tuple(_after_text(marker, state) for state in range(len(marker))),
         known=len(tokenizer),
-        barred=frozenset({*tokenizer.all_special_ids, terminator} - {tokenizer.unk_token_id}),
+        # GPT-2's unknown token is its terminator as well.
+        barred=frozenset({*tokenizer.all_special_ids} - {tokenizer.unk_token_id} | {terminator}),
         pieces=pieces,
         terminator=terminator,
         # A number at its longest: blank, minus, digits, point, decimals, a token each.

@@ -84,7 +84,7 @@ def fixed_settings(space: Space) -> dict[str, Any]:
 
 
 def _labels(targets: Sequence[str], settings: SpaceConfig) -> tuple[LabelSet, str]:
-    found = sorted(set(targets), key=lambda label: (float(label), "") if is_number(label) else (math.inf, label))
+    found = sorted(set(targets), key=lambda label: (float(label) if is_number(label) else math.inf, label))
     space = LabelSet(settings.labels if settings.labels is not None else tuple(found), settings.ordered)
     if len(space.labels) > MOST_LABELS:
         raise AnswerError(f"There are {len(space.labels)} labels.", f"At most {MOST_LABELS} are possible.")

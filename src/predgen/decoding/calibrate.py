@@ -56,7 +56,7 @@ class Calibration:
         )
         if self.mix is not None and value is not None and isinstance(space, Grid):
             one, other = self.mix
-            mixed_value = one * torch.from_numpy(_means(tempered, space)) + other * value.double()
+            mixed_value = torch.from_numpy(one * _means(tempered, space) + other * _read(scores, space))
         return tempered._replace(
             class_logits=None if logits is None else logits / self.reader,
             mixed_logits=mixed_logits,
@@ -90,8 +90,8 @@ def fit_calibration(scores: Scores, space: Space, truth: Sequence[str] | Sequenc
         mix = _mix_classes(posterior[inside], logits[inside], gold[inside], 1.0 / by_writer)
     elif (posterior is not None or scores.support is not None) and scores.value is not None and isinstance(space, Grid):
         mean = _means(Calibration(len(truth), by_writer).apply(scores, space), space)
-        read = space.admit(scores.value.double().cpu().numpy())
-        mix = _mix_numbers(mean, read, np.array([float(target) for target in truth]), absolute=metric == "mae")
+        wanted = np.array([float(target) for target in truth])
+        mix = _mix_numbers(mean, _read(scores, space), wanted, absolute=metric == "mae")
     return Calibration(len(truth), by_writer, by_reader, mix)
 
 
@@ -99,6 +99,12 @@ def _means(scores: Scores, space: Grid) -> Floats:
     distribution = number_distribution(scores, space)
     assert distribution is not None
     return distribution.mean
+
+
+def _read(scores: Scores, space: Grid) -> Floats:
+    """The director's values as its own decision has them, brought into the space."""
+    assert scores.value is not None
+    return space.admit(scores.value.double().cpu().numpy())
 
 
 def _temperature_of_support(support: Support, truth: Floats) -> float:

@@ -30,7 +30,7 @@ class Walk(NamedTuple):
     ids: Tensor  # (B, T) int64, without the terminator, padded on the right with zeros
     mask: Tensor  # (B, T) bool
     nodes: Tensor  # (B, T + 1) int64; the node or state before each token and behind the last
-    own: Tensor  # (B,) bool; no token of the row was gold's
+    own: Tensor  # (B,) bool; no coin of the row asked for gold's token
 
 
 @torch.no_grad()
@@ -76,8 +76,9 @@ def walk(
             token = torch.where(take_gold, gold[:, position], token)
         reached = table.follow(node, token)
         running = running & (reached >= 0)
-        if gold is not None and coins is not None:
-            own = own & (~take_gold | ~running)
+        if coins is not None:
+            # Whether gold could be taken is not asked: own rows would be those that gold contradicts.
+            own = own & (coins[:, position] | ~running)
         # The terminator ends the row here; it is not part of what is shown.
         running = running & (token != table.terminator)
         node = torch.where(running, reached, node)

@@ -295,7 +295,7 @@ def _value_director(writer: Writer, table: Table, setting: Setting) -> nn.Module
 
 def _expected_value(writer: Writer, table: Table, setting: Setting) -> nn.Module:
     assert isinstance(setting.space, Grid)  # what check_director says of the task, to the type checker
-    return ExpectedValue(setting.space.values, setting.scale.spread, setting.config.director.error)
+    return ExpectedValue(setting.space.values, setting.scale, setting.config.director.error)
 
 
 def _ranked_probability(writer: Writer, table: Table, setting: Setting) -> nn.Module:

@@ -200,21 +200,21 @@ class ExpectedValue(_WithoutReading):
 
     Args:
         values: The grid's numbers, in answer order.
-        spread: The training targets' standard deviation, positive.
+        scale: Of the training targets.
         error: Of the standardised number.
     """
 
     values: Tensor  # (A,)
 
-    def __init__(self, values: Sequence[float], spread: float, error: DirectorError = "squared") -> None:
+    def __init__(self, values: Sequence[float], scale: Scale, error: DirectorError = "squared") -> None:
         super().__init__()
         self.register_buffer("values", torch.tensor(values), persistent=False)
-        self.spread, self.error = spread, error
+        self.scale, self.error = scale, error
 
     def loss(self, reading: Reading, answer_index: Tensor, target: Tensor) -> Tensor:
-        """The expected number's error in standard deviations of the target, (B,)."""
+        """The expected number's error in standard deviations of the (transformed) target, (B,)."""
         expected = reading.log_posterior().exp() @ self.values
-        return error_of(self.error, (expected - target) / self.spread)
+        return error_of(self.error, self.scale.standardise(expected) - self.scale.standardise(target))
 
 
 class RankedProbability(_WithoutReading):

@@ -31,7 +31,7 @@ class History(NamedTuple):
     target_mask: Tensor  # (B, T + 1) bool; within gold's length and within the history's, whichever is shorter
     target_weights: Tensor  # (B, T + 1) float; place weights of the gold tokens
     nodes: Tensor | None  # (B, T + 1) int64; trie nodes reached before each target; None where it left the trie
-    own: Tensor  # (B,) bool; no coin of the row took gold
+    own: Tensor  # (B,) bool; no coin of the row asked for gold
     read: Tensor  # (B, T) bool; what a director reads: all, or of a solution its number, where it has come to one
 
 
@@ -121,7 +121,7 @@ def free_history(writer: Writer, prefix: Prefix, table: Table, answer_index: Ten
     """Gold's token at a position or the likeliest of the whole vocabulary, whatever the answer space.
 
     As the model would write with nothing to hold it. Gold's tokens are taken by position, even behind an own token that
-    has left gold's answer, as Bengio et al. (2015) do. It ends at its own terminator, or one token past the space's
+    has left gold's answer, as Bengio et al. (2015) do. It ends at its own terminator, or is as long as the space's
     longest answer.
 
     Args:
@@ -143,7 +143,7 @@ def free_history(writer: Writer, prefix: Prefix, table: Table, answer_index: Ten
             prefix, logits = written.prefix, written.logits[:, -1]
         take_gold = ~coins[:, position] & (gold[:, position] >= 0)
         token = torch.where(take_gold, gold[:, position], logits.argmax(dim=1))
-        own = own & (~take_gold | ~running)
+        own = own & (coins[:, position] | ~running)
         running = running & (token != table.terminator)
         tokens.append(torch.where(running, token, torch.zeros_like(token)))
         content.append(running)

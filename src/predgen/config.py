@@ -278,8 +278,8 @@ class SamplingConfig:
 class DirectorConfig:
     """The task adapter that reads what the writer wrote."""
 
-    # classes: class, vocabulary; numbers: value, ordered, ordered_released, expected, crps, ntloss; released: vocabulary
-    # or ordered_released; None: class, expected of up to 2048 numbers, value of more and where they have no list
+    # classes: class, vocabulary; numbers: value, ordered, ordered_released, expected, crps, ntloss; released: one of
+    # vocabulary and ordered_released; None: class, expected of up to 2048 numbers, value of more or where none are listed
     kind: DirectorKind | None = None
     pooling: AnswerPooling = "mean"  # of the answer's states, for class and value
     error: DirectorError = "squared"  # of value and expected, in standard deviations of the target

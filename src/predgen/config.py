@@ -278,8 +278,8 @@ class SamplingConfig:
 class DirectorConfig:
     """The task adapter that reads what the writer wrote."""
 
-    # classes: class, vocabulary; numbers: value, ordered, ordered_released, expected, crps, ntloss; released: one of
-    # vocabulary and ordered_released; None: class, expected of up to 2048 numbers, value of more or where none are listed
+    # classes: class, vocabulary; numbers: value, ordered, ordered_released, expected, crps, ntloss; released: which of
+    # vocabulary and ordered_released suits the task; None: class, expected of up to 2048 numbers, else value
     kind: DirectorKind | None = None
     pooling: AnswerPooling = "mean"  # of the answer's states, for class and value
     error: DirectorError = "squared"  # of value and expected, in standard deviations of the target

@@ -45,6 +45,7 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "director: ordered penalty": ("director.kind=ordered",),
     "director: ordered, released": ("director.kind=ordered_released",),
     "director: expected value": ("director.kind=expected",),
+    "director: ranked probability": ("director.kind=crps",),
     "director: number token loss": ("director.kind=ntloss",),
     "loss: wdal as printed": ("loss=wdal",),
     "loss: product": ("loss=product",),

@@ -31,7 +31,9 @@ AnswerPooling = Literal["mean", "last", "attention"]
 SamplingMode = Literal["token", "sequence", "parallel", "batch"]
 ScheduleName = Literal["linear", "constant", "inverse_sigmoid", "exponential"]
 OwnTokens = Literal["greedy", "sample", "free"]
-DirectorKind = Literal["class", "vocabulary", "value", "ordered", "ordered_released", "expected", "ntloss", "released"]
+DirectorKind = Literal[
+    "class", "vocabulary", "value", "ordered", "ordered_released", "expected", "crps", "ntloss", "released"
+]
 DirectorError = Literal["squared", "absolute", "huber"]
 Normalise = Literal["vocabulary", "space"]
 DirectorHistory = Literal["any", "own"]
@@ -293,8 +295,8 @@ class SamplingConfig:
 class DirectorConfig:
     """The task adapter that reads what the writer wrote."""
 
-    # classes: class, vocabulary; numbers: value, ordered, ordered_released, expected, ntloss; released: vocabulary or
-    # ordered_released; None: class, expected of up to 2048 numbers, value of more and where they have no list
+    # classes: class, vocabulary; numbers: value, ordered, ordered_released, expected, crps, ntloss; released: which of
+    # vocabulary and ordered_released suits the task; None: class, expected of up to 2048 numbers, else value
     kind: DirectorKind | None = None
     pooling: AnswerPooling = "mean"  # of the answer's states, for class and value
     error: DirectorError = "squared"  # of value and expected, in standard deviations of the target

@@ -13,6 +13,7 @@ from predgen.model.director import (
     ExpectedValue,
     NumberTokenLoss,
     OrderedPenalty,
+    RankedProbability,
     Reading,
     ReleasedOrderedPenalty,
     ValueDirector,
@@ -150,6 +151,28 @@ def test_over_orders_of_magnitude_the_expected_value_errs_on_the_targets_scale()
     sure = torch.full((4, len(grid)), -torch.inf).scatter(1, answers[:, None], 0.0)
     losses = director.loss(READING._replace(log_posterior=lambda: sure), NOTHING, torch.tensor(targets))
     assert losses[1:].tolist() == pytest.approx([(math.log(1.1) / director.scale.spread) ** 2] * 3, rel=0.05)
+
+
+def test_ranked_probability_by_hand() -> None:
+    posterior = torch.tensor([[0.5, 0.25, 0.25], [0.0, 0.0, 1.0]])
+    reading = READING._replace(log_posterior=posterior.log)
+    director = RankedProbability((0.0, 2.0, 6.0), Scale(1.0, 2.0))
+    # F = ½ up to 2, ¾ up to 6; gold 2: ½² · 2 + ¼² · 4, in standard deviations of 2. All on 6, gold 0: 2 + 4
+    assert director.loss(reading, torch.tensor([1, 0]), torch.tensor([2.0, 0.0])).tolist() == [0.375, 3.0]
+    # All on gold costs nothing.
+    assert director.loss(reading, torch.tensor([1, 2]), torch.tensor([2.0, 6.0]))[1] == 0
+
+
+def test_ranked_probability_is_a_mean_distance_less_half_of_that_between_two_draws() -> None:
+    values = torch.tensor([-1.0, 0.5, 0.75, 4.0, 10.0])
+    posterior = torch.randn(3, 5, generator=torch.Generator().manual_seed(0)).softmax(dim=1)
+    distance = (values[:, None] - values).abs()
+    gold = torch.tensor([0, 3, 4])
+    expected = (posterior * distance[gold]).sum(dim=1) - (posterior @ distance * posterior).sum(dim=1) / 2
+    found = RankedProbability(values.tolist(), Scale(0.0, 4.0)).loss(
+        READING._replace(log_posterior=posterior.log), gold, values[gold]
+    )
+    assert torch.allclose(found, expected / 4)
 
 
 def test_number_token_loss_by_hand() -> None:

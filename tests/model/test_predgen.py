@@ -21,6 +21,7 @@ from predgen.model.director import (
     ExpectedValue,
     NumberTokenLoss,
     OrderedPenalty,
+    RankedProbability,
     Reading,
     ReleasedOrderedPenalty,
     ValueDirector,
@@ -44,7 +45,7 @@ GRID = NumberGrid(-4, 4, 1)
 GOLD = [3, 0, 1, 4]
 
 
-@pytest.fixture(params=["labels", "vocabulary", "numbers", "ordered", "ordered_released", "expected", "ntloss"])
+@pytest.fixture(params=["labels", "vocabulary", "numbers", "ordered", "ordered_released", "expected", "crps", "ntloss"])
 def director_kind(request: pytest.FixtureRequest) -> str:
     return request.param
 
@@ -79,6 +80,7 @@ def build(
         "ordered": OrderedPenalty,
         "ordered_released": ReleasedOrderedPenalty,
         "expected": lambda: ExpectedValue(GRID.values, Scale(0.1, 1.7)),
+        "crps": lambda: RankedProbability(GRID.values, Scale(0.1, 1.7)),
         "ntloss": lambda: NumberTokenLoss(table.numerals),
     }
     director = directors[kind]()

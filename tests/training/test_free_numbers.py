@@ -123,7 +123,9 @@ def test_the_methods_parts_take_free_numbers(solved: Callable[..., Fitted], targ
     assert predgen.load(fitted.folder).predict(texts) == fitted.run.predict(texts)
 
 
-@pytest.mark.parametrize("setting", ["director.kind=expected", "writer.normalise=space", "prompt.long=windows"])
+@pytest.mark.parametrize(
+    "setting", ["director.kind=expected", "director.kind=crps", "writer.normalise=space", "prompt.long=windows"]
+)
 def test_what_needs_a_list_is_refused(solved: Callable[..., Fitted], setting: str) -> None:
     with pytest.raises(ConfigError, match="needs a list of all answers"):
         solved("predgen", "result", setting)

@@ -105,7 +105,7 @@ def test_every_method_takes_a_grid_that_is_searched(
     assert "of the probability" in ran.output and 0 < json.loads(out.read_text())["covered"]["least"] <= 1
 
 
-@pytest.mark.parametrize("assignments", ["director.kind=expected", "prompt.long=windows"])
+@pytest.mark.parametrize("assignments", ["director.kind=expected", "director.kind=crps", "prompt.long=windows"])
 def test_what_needs_every_probability_is_refused_of_a_searched_grid(
     fit_towns: Callable[..., tuple[Fitted, list[str]]], assignments: str
 ) -> None:

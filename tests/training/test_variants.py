@@ -22,6 +22,7 @@ from predgen.training.fit import Fitted, fit
         ("classification", "director.pooling=attention sampling.mode=parallel sampling.schedule=exponential"),
         ("regression", "director.pooling=last director.error=huber loss=adaptive sampling.own=sample"),
         ("regression", "director.kind=expected writer.normalise=space loss=sum"),
+        ("regression", "director.kind=crps loss=sum"),
         ("regression", "director.kind=ntloss loss=product sampling.schedule=inverse_sigmoid"),
         ("classification", "loss=writer_only"),
         ("regression", "loss=director_only director.error=absolute sampling.mode=batch"),

@@ -22,6 +22,7 @@ from predgen.model.director import (
     ExpectedValue,
     NumberTokenLoss,
     OrderedPenalty,
+    RankedProbability,
     ReleasedOrderedPenalty,
     ValueDirector,
     VocabularyDirector,
@@ -205,7 +206,7 @@ def check_director(config: RunConfig, task: Task, space: Space) -> None:
     if not isinstance(space, FreeNumber):
         return
     for name, value, needs in (
-        ("director.kind", kind, "expected"),
+        *(("director.kind", kind, director) for director in _OVER_ALL_ANSWERS),
         ("writer.normalise", config.writer.normalise, "space"),
         ("prompt.long", config.prompt.long, "windows"),
     ):
@@ -226,10 +227,11 @@ def check_search(config: RunConfig, task: Task, space: Space, table: Table) -> N
         return
     asked = {"prompt.long": config.prompt.long == "windows" and task == "regression"}
     if config.method == "predgen":
-        asked["director.kind"] = director_kind(config, task, space) == "expected"
+        asked["director.kind"] = director_kind(config, task, space) in _OVER_ALL_ANSWERS
     for name in (name for name, needed in asked.items() if needed):
+        value = director_kind(config, task, space) if name == "director.kind" else "windows"
         raise ConfigError(
-            f"{name}={'expected' if name == 'director.kind' else 'windows'} needs the probability of every answer, and "
+            f"{name}={value} needs the probability of every answer, and "
             f"{table.answers:,} answers of {table.inner.shape[0]:,} inner nodes are searched for.",
             remedy=f"Choose another {name}, or raise search.exact_nodes.",
         )
@@ -296,6 +298,11 @@ def _expected_value(writer: Writer, table: Table, setting: Setting) -> nn.Module
     return ExpectedValue(setting.space.values, setting.scale, setting.config.director.error)
 
 
+def _ranked_probability(writer: Writer, table: Table, setting: Setting) -> nn.Module:
+    assert isinstance(setting.space, Grid)
+    return RankedProbability(setting.space.values, setting.scale)
+
+
 def _number_token_loss(writer: Writer, table: Table, setting: Setting) -> nn.Module:
     if not table.numerals:
         raise ConfigError(
@@ -305,6 +312,8 @@ def _number_token_loss(writer: Writer, table: Table, setting: Setting) -> nn.Mod
     return NumberTokenLoss(table.numerals)
 
 
+_OVER_ALL_ANSWERS: tuple[DirectorKind, ...] = ("expected", "crps")  # directors that read every answer's probability
+
 _Builder = Callable[[Writer, Table, Setting], nn.Module]
 
 _CLASS_DIRECTORS: dict[DirectorKind, _Builder] = {"class": _class_director, "vocabulary": _vocabulary_director}
@@ -313,6 +322,7 @@ _NUMBER_DIRECTORS: dict[DirectorKind, _Builder] = {
     "ordered": lambda writer, table, setting: OrderedPenalty(),
     "ordered_released": lambda writer, table, setting: ReleasedOrderedPenalty(),
     "expected": _expected_value,
+    "crps": _ranked_probability,
     "ntloss": _number_token_loss,
 }
 _BUILDERS: dict[str, Callable[[Writer, Table, Setting], Method[Any]]] = {

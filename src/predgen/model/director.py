@@ -218,6 +218,30 @@ class ExpectedValue(_WithoutReading):
         return error_of(self.error, self.scale.standardise(expected) - self.scale.standardise(target))
 
 
+class RankedProbability(_WithoutReading):
+    """The continuous ranked probability score of the posterior, ∫ (F(v) − 1[v ≥ y])² dv (Gneiting and Raftery 2007).
+
+    Like `ExpectedValue` it knows how far apart numbers lie, which the writer's cross-entropy does not; unlike a squared
+    error of the mean it is a proper score of the whole distribution, so that the two losses want the same posterior.
+
+    Args:
+        values: The grid's numbers, ascending.
+        scale: Of the training targets.
+    """
+
+    gaps: Tensor  # (A - 1,); from each number to the next, in standard deviations of the (transformed) target
+
+    def __init__(self, values: Sequence[float], scale: Scale) -> None:
+        super().__init__()
+        self.register_buffer("gaps", scale.standardise(torch.tensor(values)).diff(), persistent=False)
+
+    def loss(self, reading: Reading, answer_index: Tensor, target: Tensor) -> Tensor:
+        """The score of the gold number on the grid, in standard deviations of the target, (B,)."""
+        below = reading.log_posterior().exp().cumsum(dim=1)[:, :-1]
+        reached = torch.arange(below.shape[1], device=below.device) >= answer_index[:, None]
+        return (below - reached.to(below.dtype)).square() @ self.gaps.to(below.dtype)
+
+
 class NumberTokenLoss(_WithoutReading):
     """Σ_j p(j) · |v_j − v_gold| over tokens j that spell a numeral v_j (Zausinger et al. 2025, Wasserstein form).
 

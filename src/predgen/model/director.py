@@ -239,7 +239,7 @@ class RankedProbability(_WithoutReading):
         """The score of the gold number on the grid, in standard deviations of the target, (B,)."""
         below = reading.log_posterior().exp().cumsum(dim=1)[:, :-1]
         reached = torch.arange(below.shape[1], device=below.device) >= answer_index[:, None]
-        return (below - reached.to(below.dtype)).square() @ self.gaps.to(below.dtype)
+        return ((below - reached.to(below.dtype)).square() * self.gaps).sum(dim=1)
 
 
 class NumberTokenLoss(_WithoutReading):

@@ -192,7 +192,7 @@ def test_stopped_they_stop_together_and_a_killed_one_is_named_and_the_run_goes_o
     assert "ProcessLost: Process 1 of 2" in both.err[0] and "was killed or broke down" in both.err[0]
     assert "at step 5" in both.err[0] and f"predgen fit --resume --out {folder}" in both.err[0]
     both = pair(_fit, [*settings, f"out={folder}"], True)
-    assert both.codes == [0, 0] and "Going on from step 3" in both.out[0]
+    assert both.codes == [0, 0] and "Going on from step 4" in both.out[0]
     assert apart(whole, folder) == 0
     assert log_of(whole) == log_of(folder)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -46,14 +47,31 @@ def learning_panels(records: Records) -> list[Panel]:
 
 
 def best_dev(records: Records) -> Mapping[str, Any] | None:
-    """The dev record that was best by its metric; of equals the first; None where none has a value."""
+    """The dev record that was chosen (see `preferred`); None where none has a value."""
     best = None
     for record in records:
         if record["event"] != "dev" or record["value"] is None:
             continue
-        if best is None or better(record["metric"], record["value"], best["value"]):
+        if best is None or preferred(record, best):
             best = record
     return best
+
+
+def preferred(record: Mapping[str, Any], than: Mapping[str, Any]) -> bool:
+    """Whether one dev record is chosen over an earlier one, by its metric.
+
+    Over few rows accuracies are often equal. Of those the one is chosen whose probabilities fit better, by the log loss
+    of its decision; where that is no better either, or there is none, the earlier one stays.
+    """
+    metric = record["metric"]
+    if better(metric, record["value"], than["value"]):
+        return True
+    return not better(metric, than["value"], record["value"]) and _log_loss(record) < _log_loss(than)
+
+
+def _log_loss(record: Mapping[str, Any]) -> float:
+    loss = record["decisions"][record["decision"]].get("log_loss")
+    return math.inf if loss is None or math.isnan(loss) else float(loss)
 
 
 def _curve(records: Records, key: str) -> Points:

@@ -3,8 +3,9 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,10 +14,14 @@ import predgen
 from predgen.compare import compare
 from predgen.config_reading import load_config
 from predgen.errors import AnswerError, ConfigError, DataError, ModelError
-from predgen.model.outputs import StepOutput
+from predgen.learning import best_dev
+from predgen.model.outputs import Scores, StepOutput
 from predgen.model.predgen import PredGen
+from predgen.training.dev_result import DevResult
+from predgen.training.examiner import SingleExaminer
 from predgen.training.fit import Fitted, fit
 from predgen.training.trainer import PredGenTrainer
+from predgen.training.weights import trained_tensors
 
 TEXTS = ["The film was good", "simply bad"]
 
@@ -142,6 +147,34 @@ def test_of_all_evaluations_the_best_and_the_last_are_kept(
     monkeypatch.setattr(PredGenTrainer, "go_on", go_on)
     run = quiet_fit([*settings, "train.evaluations=12"])
     assert held == [{run.run.record.best_step, 12}]
+
+
+def test_of_checkpoints_that_are_as_accurate_the_one_whose_probabilities_fit_better_is_kept(
+    settings: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Dev accuracies are often equal over few rows; the run ends with the weights of the least log loss of those."""
+    honest, losses, seen = SingleExaminer.dev, iter([0.5, 0.3, 0.2, 0.4]), list[dict[str, torch.Tensor]]()
+
+    def dev(self: SingleExaminer, scores: Sequence[Scores], readers: Sequence[str | None]) -> DevResult:
+        loss = next(losses, None)
+        if loss is None:  # the final verdict
+            return honest(self, scores, readers)
+        accuracy = 0.6 if loss == 0.2 else 0.8
+        return DevResult({"mode": {"accuracy": accuracy, "log_loss": loss}}, "accuracy", scores)
+
+    def save(self: PredGenTrainer, *arguments: Any) -> None:
+        seen.append({name: tensor.clone() for name, tensor in trained_tensors(self.model).items()})
+        keep(self, *arguments)
+
+    keep = PredGenTrainer._save_checkpoint
+    monkeypatch.setattr(PredGenTrainer, "_save_checkpoint", save)
+    monkeypatch.setattr(SingleExaminer, "dev", dev)
+    fitted = quiet_fit([*settings, "data.target=label", "train.max_steps=8", "train.evaluations=4"])
+    assert fitted.run.record.best_step == 4
+    final = trained_tensors(fitted.run.method)
+    assert all(torch.equal(final[name], tensor) for name, tensor in seen[1].items())
+    log = [json.loads(line) for line in (fitted.folder / "metrics.jsonl").read_text().splitlines()]
+    assert best_dev(log)["step"] == 4
 
 
 class Poison:

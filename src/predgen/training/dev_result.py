@@ -23,8 +23,12 @@ class DevResult:
         self.scores = scores
         self.decisions, self.metric = {name: dict(values) for name, values in decisions.items()}, metric
         best = next(iter(decisions))
-        for name in decisions:
-            if better(metric, decisions[name][metric], decisions[best][metric]):
+        for name, values in decisions.items():
+            than = decisions[best]
+            equal = not better(metric, than[metric], values[metric])
+            # Decisions that the metric cannot tell apart differ in how well their probabilities fit.
+            fits = values.get("log_loss", math.inf) < than.get("log_loss", math.inf)
+            if better(metric, values[metric], than[metric]) or (equal and fits):
                 best = name
         self.decision, self.value = best, decisions[best][metric]
 

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from predgen.metrics import better
+from predgen.learning import preferred
 from predgen.training.run_folder import finite
 
 Logs = dict[str, Any]
@@ -78,7 +78,7 @@ class ProgressBar(TrainerCallback):
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console()
         self._parts: dict[str, str] = {}
-        self._best: float | None = None
+        self._best: Logs | None = None
         self._next_line = 0
         self._bar: Progress | None = None
 
@@ -143,10 +143,9 @@ class ProgressBar(TrainerCallback):
 
     def _show_dev(self, record: Logs) -> None:
         metric, value = record["metric"], record["value"]
-        is_best = self._best is None or better(metric, value, self._best)
-        if is_best:
-            self._best = value
-        self._parts["dev"] = f"{metric} {value:.4f} (best {self._best:.4f})"
+        is_best = self._best is None or preferred(record, self._best)
+        self._best = record if self._best is None or is_best else self._best
+        self._parts["dev"] = f"{metric} {value:.4f} (best {self._best['value']:.4f})"
         best = ", the best so far" if is_best else ""
         self._line(f"step {record['step']}: dev {metric} {value:.4f}, decision {record['decision']}{best}")
 

@@ -24,6 +24,7 @@ from transformers.trainer_callback import ExportableState, PrinterCallback, Prog
 from predgen.config import TrainConfig
 from predgen.data.batches import TrainingRow
 from predgen.errors import ModelError
+from predgen.learning import preferred
 from predgen.metrics import METRICS
 from predgen.model.outputs import StepOutput
 from predgen.peft_methods.method import PeftMethod
@@ -223,6 +224,17 @@ class PredGenTrainer(Trainer):
         self.log({**metrics, **result.flat(), "dev_record": result.record(step)})  # type: ignore[dict-item]
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
+
+    def _determine_best_metric(self, metrics: dict[str, float], trial: Any) -> bool:
+        if super()._determine_best_metric(metrics, trial):
+            return True
+        # Of checkpoints that the metric cannot tell apart the Trainer would keep the first.
+        records: list[Any] = [logs["dev_record"] for logs in self.state.log_history if "dev_record" in logs]
+        chosen = next((record for record in reversed(records) if record["step"] == self.best()), None)
+        if chosen is None or not preferred(records[-1], chosen):
+            return False
+        self.state.best_global_step = self.state.global_step
+        return True
 
     def go_on(self, checkpoint: Path | None) -> None:
         """Trains from a checkpoint, or from the start; at the end the method has the best checkpoint's weights.

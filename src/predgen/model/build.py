@@ -179,9 +179,9 @@ def check_options(config: RunConfig, kind: AnswerKind, task: Task) -> None:
 def director_kind(config: RunConfig, task: Task, space: Space) -> DirectorKind:
     """The director that the settings mean: the default, and the released profile's, follow the task.
 
-    Numbers are read as the posterior's expected value where they can be listed: in `benchmarks/ablations.py` none of the
-    paper's directors came near it. It scores every answer in every step; the paper's own, a value read from the answer's states,
-    is the default where they are more than `EXPECTED_OVER`, or have no list.
+    Numbers are read as the posterior's expected value where they can be listed: in `benchmarks/ablations.py` none of
+    the paper's directors came near it. It scores every answer in every step; the paper's own, a value read from the
+    answer's states, is the default where they are more than `EXPECTED_OVER`, or have no list.
     """
     kind = config.director.kind
     if kind is None:

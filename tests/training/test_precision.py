@@ -47,7 +47,7 @@ def test_half_precision_stays_close_and_its_scoring_head_is_float32(
     assert all(parameter.dtype == torch.float32 for parameter in run.method.parameters())
     trial = try_both(run, dataclasses.replace(run, method=half), TEXTS)
     assert trial.rows == 3 and trial.faster > 0
-    assert trial.log_p < 0.3 and trial.value < 0.3
+    assert trial.log_p < 0.6 and trial.value < 0.3  # after steps of a high rate
     assert trial.log_p + trial.value > 0  # it is another computation
 
 

@@ -106,7 +106,9 @@ def test_a_busy_service_is_waited_for_and_a_stop_keeps_what_came(visit: Visits, 
     path = tmp_path / "rows.tsv"
     path.write_text("text\tn\n" + "".join(f"film {n}\t{n}\n" for n in range(30)), encoding="utf-8")
     page.set_input_files("#file", path)
-    page.get_by_role("button", name="Predict 30 rows").click()
+    # The first refusal is over at once; from the second on the service stays busy, with the first part answered.
+    with page.expect_response(lambda response: response.status == 503):
+        page.get_by_role("button", name="Predict 30 rows").click()
     page.get_by_text("The service is busy; trying again.").wait_for()
     assert page.get_by_label("Run").is_disabled()
     page.get_by_role("button", name="Stop").click()

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from predgen.metrics import METRICS, better
+from predgen.metrics import METRICS, chosen_over
 
 Records = Sequence[Mapping[str, Any]]
 Points = tuple[list[int], list[float]]  # steps and values
@@ -58,20 +57,9 @@ def best_dev(records: Records) -> Mapping[str, Any] | None:
 
 
 def preferred(record: Mapping[str, Any], than: Mapping[str, Any]) -> bool:
-    """Whether one dev record is chosen over an earlier one, by its metric.
-
-    Over few rows accuracies are often equal. Of those the one is chosen whose probabilities fit better, by the log loss
-    of its decision; where that is no better either, or there is none, the earlier one stays.
-    """
-    metric = record["metric"]
-    if better(metric, record["value"], than["value"]):
-        return True
-    return not better(metric, than["value"], record["value"]) and _log_loss(record) < _log_loss(than)
-
-
-def _log_loss(record: Mapping[str, Any]) -> float:
-    loss = record["decisions"][record["decision"]].get("log_loss")
-    return math.inf if loss is None or math.isnan(loss) else float(loss)
+    """Whether one dev record is chosen over an earlier one, by their decisions' metrics (see `chosen_over`)."""
+    values, others = (each["decisions"][each["decision"]] for each in (record, than))
+    return chosen_over(record["metric"], values, others)
 
 
 def _curve(records: Records, key: str) -> Points:

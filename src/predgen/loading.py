@@ -19,7 +19,7 @@ from predgen.errors import RunFolderError
 from predgen.hub import located
 from predgen.model.build import Setting, build_fields_method, build_writer
 from predgen.model.record import RecordMethod
-from predgen.model.scale import Scale, scale_kind, scale_unit
+from predgen.model.scale import stored_scale
 from predgen.model.writer import Writer
 from predgen.peft_methods import peft_method
 from predgen.record_run import RecordRun
@@ -191,7 +191,7 @@ def _put_together(
                 each.task,
                 space,
                 each.total_steps,
-                Scale(each.mean, each.spread, scale_kind(space), scale_unit(space)),
+                stored_scale(space, each.mean, each.spread),
             )
             for each, space in zip(records, spaces, strict=True)
         ]

@@ -106,6 +106,22 @@ def better(metric: str, value: float, than: float) -> bool:
     return value > than if METRICS[metric].greater_is_better else value < than
 
 
+def chosen_over(metric: str, values: Mapping[str, float], than: Mapping[str, float]) -> bool:
+    """Whether the metrics of one checkpoint or decision win over those of an earlier one.
+
+    Over few rows accuracies are often equal. Of those the one is chosen whose probabilities fit better, by the log
+    loss; where that is no better either, or there is none, the earlier one stays.
+    """
+    if better(metric, values[metric], than[metric]):
+        return True
+    return not better(metric, than[metric], values[metric]) and _log_loss(values) < _log_loss(than)
+
+
+def _log_loss(values: Mapping[str, float | None]) -> float:
+    loss = values.get("log_loss")
+    return math.inf if loss is None or math.isnan(loss) else loss
+
+
 def classification_metrics(
     truth: Sequence[str], predicted: Sequence[str], probabilities: Floats, labels: Sequence[str], ordered: bool = False
 ) -> dict[str, float]:

@@ -26,7 +26,7 @@ from predgen.errors import ConfigError, PredgenError
 from predgen.model.half import in_bfloat16
 from predgen.model.outputs import Scores
 from predgen.model.record import RecordMethod
-from predgen.model.scale import Scale, scale_kind, scale_unit
+from predgen.model.scale import stored_scale
 from predgen.record_run import RecordRun
 from predgen.run import Run
 
@@ -159,7 +159,7 @@ def _compared(run: Run, exact: Scores, rounded: Scores) -> tuple[float, float, i
     moved = 0.0
     if exact.log_posterior is not None and rounded.log_posterior is not None:
         moved = largest_move(*(each.double().cpu().numpy() for each in (exact.log_posterior, rounded.log_posterior)))
-    scale = Scale(run.record.mean, run.record.spread or 1.0, scale_kind(run.space), scale_unit(run.space))
+    scale = stored_scale(run.space, run.record.mean, run.record.spread or 1.0)
     step = scale.standardise(torch.from_numpy(first)) - scale.standardise(torch.from_numpy(second))
     return moved, float(step.abs().max()), 0
 

@@ -7,10 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from predgen.config import AnswerKind, FieldConfig, RunConfig, Task, TaskSetting
-from predgen.data.columns import (
-    TargetField,
-    read_label_sets,
-)
+from predgen.data.columns import TargetField, read_label_sets
 from predgen.data.table import Table
 from predgen.data.targets import is_list, is_number, label_of, missing, solution_of
 from predgen.data.templates import template_fields

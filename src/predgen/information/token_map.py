@@ -26,7 +26,7 @@ from predgen.errors import DataError
 from predgen.information.answers import Occlusion, Said, check_explainable, check_shared, divergences, said_without
 from predgen.information.coarse_to_fine import LeftOut, leave_out
 from predgen.information.words import Word, words_of
-from predgen.model.scale import Scale, scale_kind, scale_unit
+from predgen.model.scale import stored_scale
 from predgen.run import Run
 from predgen.streaming import Row
 
@@ -228,7 +228,7 @@ def answer_text(run: Run, said: Said) -> str:
 def _small_number(run: Run) -> float:
     """A small change of a number in the target's units; on a log grid, whose spread is a logarithm's, at its middle."""
     assert not isinstance(run.space, LabelSet)
-    scale = Scale(run.record.mean, run.record.spread, scale_kind(run.space), scale_unit(run.space))
+    scale = stored_scale(run.space, run.record.mean, run.record.spread)
     still, moved = scale.restore(torch.tensor([0.0, SMALL_SPREAD], dtype=torch.float64)).tolist()
     return float(moved - still)
 

@@ -225,11 +225,13 @@ def check_search(config: RunConfig, task: Task, space: Space, table: Table) -> N
     """
     if not isinstance(table, AnswerTable) or table.exact or config.method == "predictor":
         return
-    asked = {"prompt.long": config.prompt.long == "windows" and task == "regression"}
-    if config.method == "predgen":
-        asked["director.kind"] = director_kind(config, task, space) in _OVER_ALL_ANSWERS
-    for name in (name for name, needed in asked.items() if needed):
-        value = director_kind(config, task, space) if name == "director.kind" else "windows"
+    asked: dict[str, str] = {}
+    if config.prompt.long == "windows" and task == "regression":
+        asked["prompt.long"] = "windows"
+    kind = director_kind(config, task, space)
+    if config.method == "predgen" and kind in _OVER_ALL_ANSWERS:
+        asked["director.kind"] = kind
+    for name, value in asked.items():
         raise ConfigError(
             f"{name}={value} needs the probability of every answer, and "
             f"{table.answers:,} answers of {table.inner.shape[0]:,} inner nodes are searched for.",

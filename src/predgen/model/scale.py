@@ -56,6 +56,11 @@ def scale_unit(space: object) -> float:
     return space.smallest if isinstance(space, LogGrid) else 1.0
 
 
+def stored_scale(space: object, mean: float, spread: float) -> Scale:
+    """The scale of a space's targets whose mean and spread a run has kept."""
+    return Scale(mean, spread, scale_kind(space), scale_unit(space))
+
+
 def scale_of(space: Numbers, targets: Sequence[float]) -> Scale:
     """The scale of training targets; a constant sample of a target that does vary has a spread of 1."""
     kind, unit = scale_kind(space), scale_unit(space)

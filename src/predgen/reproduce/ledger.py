@@ -16,7 +16,6 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
-from uuid import uuid4
 
 from filelock import FileLock, Timeout
 
@@ -88,9 +87,7 @@ class Ledger:
         path = self._result(cell)
         path.parent.mkdir(parents=True, exist_ok=True)
         # Two grids may share this folder; their half-written files must not.
-        temporary = path.with_name(f"{path.name}.{uuid4().hex}.part")
-        write_json(temporary, {"format": FORMAT_VERSION, "id": cell, **record})
-        temporary.replace(path)
+        write_json(path, {"format": FORMAT_VERSION, "id": cell, **record}, shared=True)
         self._failure(cell).unlink(missing_ok=True)
         return path
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from uuid import uuid4
 
 from predgen.reproduce.averages import averages_of
 from predgen.reproduce.blocks import blocks_of
@@ -12,6 +11,7 @@ from predgen.reproduce.experiments import Experiment
 from predgen.reproduce.ledger import Ledger
 from predgen.reproduce.page import page
 from predgen.reproduce.tables import as_csv, latex, markdown
+from predgen.training.run_folder import write_text
 
 
 def write_tables(experiments: Sequence[Experiment], ledger: Ledger) -> list[Path]:
@@ -41,8 +41,6 @@ def write_tables(experiments: Sequence[Experiment], ledger: Ledger) -> list[Path
         for ending, text in forms.items():
             path = folder / f"{experiment.name}.{ending}"
             # Another process that has come to its end may write the same tables now.
-            temporary = path.with_name(f"{path.name}.{uuid4().hex}.part")
-            temporary.write_text(text, encoding="utf-8")
-            temporary.replace(path)
+            write_text(path, text, shared=True)
             written.append(path)
     return written

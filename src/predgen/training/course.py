@@ -51,13 +51,12 @@ class Course:
     total_steps: int
 
 
-def set_course(factory: MethodFactory, processes: Processes, say: Say, under_way: bool = False) -> Course:
+def set_course(factory: MethodFactory, processes: Processes, under_way: bool = False) -> Course:
     """Builds the method, tries a few of its steps and fits the run into memory and time.
 
     Args:
         factory: Builds the method.
         processes: That work together.
-        say: Takes one line at a time.
         under_way: Whether some steps are done: how many there are in all, which schedules follow, stays as it was then,
             and a time budget only says when to stop.
 
@@ -65,7 +64,7 @@ def set_course(factory: MethodFactory, processes: Processes, say: Say, under_way
         ConfigError: If a time budget cannot be kept to.
         ModelError: If memory does not hold the longest row.
     """
-    plan, bench = factory.plan, factory.bench
+    plan, bench, say = factory.plan, factory.bench, factory.say
     config = plan.config
     rows = training_rows(config, plan.prepared, bench)
     total_steps = _total_steps(config, len(rows))

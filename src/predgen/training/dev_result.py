@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from predgen.metrics import better
+from predgen.metrics import chosen_over
 from predgen.model.outputs import Scores
 
 
@@ -24,11 +24,7 @@ class DevResult:
         self.decisions, self.metric = {name: dict(values) for name, values in decisions.items()}, metric
         best = next(iter(decisions))
         for name, values in decisions.items():
-            than = decisions[best]
-            equal = not better(metric, than[metric], values[metric])
-            # Decisions that the metric cannot tell apart differ in how well their probabilities fit.
-            fits = values.get("log_loss", math.inf) < than.get("log_loss", math.inf)
-            if better(metric, values[metric], than[metric]) or (equal and fits):
+            if chosen_over(metric, values, decisions[best]):
                 best = name
         self.decision, self.value = best, decisions[best][metric]
 

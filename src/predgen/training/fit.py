@@ -161,7 +161,7 @@ def _fit(
     bench = set_up_bench(plan.config, plan.prepared, say, trust_remote_code)
     start = None if origin is None else start_weights(origin, bench.base.sha256, trust_remote_code)
     factory = MethodFactory(plan, bench, start, say, trust_remote_code)
-    course = set_course(factory, processes, say, under_way=checkpoint is not None)
+    course = set_course(factory, processes, under_way=checkpoint is not None)
     plan = replace(plan, config=course.config)
 
     first_step = 0 if checkpoint is None else step_of(checkpoint)

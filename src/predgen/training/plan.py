@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -91,11 +92,13 @@ def plan_run(config: RunConfig, given: GivenRows, start_from: Path | None, say: 
     check_options(config, schema.kind, schema.fields[0].task)
     check_calibration(config.train.calibrate, len(prepared.dev))
     folder = Path(config.out or f"runs/{Path(prepared.train.source).stem}-{config.method}")
-    resolved = _resolved(config, prepared, examiner.metric, folder)
+    resolved = _resolved(config, fields, prepared, examiner.metric, folder)
     return Plan(resolved, fields, prepared, peft, examiner, baselines, folder, seconds)
 
 
-def _resolved(config: RunConfig, prepared: Prepared, metric: str, folder: Path) -> RunConfig:
+def _resolved(
+    config: RunConfig, own_configs: Sequence[RunConfig], prepared: Prepared, metric: str, folder: Path
+) -> RunConfig:
     """The settings with everything that was inferred filled in."""
     schema = prepared.schema
     columns = tuple(dict.fromkeys(field.column for field in schema.fields))
@@ -116,8 +119,7 @@ def _resolved(config: RunConfig, prepared: Prepared, metric: str, folder: Path) 
             replace(own.space, **fixed_settings(space)),
             director_kind(own, field.task, space),
         )
-        for field, space in zip(schema.fields, prepared.spaces, strict=True)
-        for own in [config.of_field(field.name) if schema.kind == "record" else config]
+        for own, field, space in zip(own_configs, schema.fields, prepared.spaces, strict=True)
     }
     if schema.kind == "record":
         return replace(resolved, task="record", fields=fields)

@@ -22,6 +22,7 @@ import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
+from uuid import uuid4
 
 from predgen.config import Scoring, Task
 from predgen.errors import RunFolderError
@@ -85,16 +86,22 @@ class RunRecord:
     format_version: int = FORMAT_VERSION
 
 
-def write_text(path: Path, text: str) -> None:
-    """Writes through a temporary sibling, so that a crash leaves the old file or the new one, never half of one."""
-    temporary = path.with_name(path.name + ".part")
+def write_text(path: Path, text: str, shared: bool = False) -> None:
+    """Writes through a temporary sibling, so that a crash leaves the old file or the new one, never half of one.
+
+    Args:
+        path: The file.
+        text: What it will hold.
+        shared: Whether other processes may write it at the same time; the sibling's name is then this call's own.
+    """
+    temporary = path.with_name(f"{path.name}.{uuid4().hex}.part" if shared else f"{path.name}.part")
     temporary.write_text(text, encoding="utf-8")
     temporary.replace(path)
 
 
-def write_json(path: Path, value: object) -> None:
+def write_json(path: Path, value: object, shared: bool = False) -> None:
     """Writes JSON, as `write_text` does. NaN and infinities become null: they are not JSON."""
-    write_text(path, json.dumps(finite(value), indent=2, ensure_ascii=False) + "\n")
+    write_text(path, json.dumps(finite(value), indent=2, ensure_ascii=False) + "\n", shared)
 
 
 def finite(value: Any) -> Any:

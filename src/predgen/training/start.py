@@ -14,7 +14,7 @@ from predgen.config_reading import config_from_dict
 from predgen.errors import ConfigError
 from predgen.loading import load
 from predgen.model.bases import check_sha256
-from predgen.model.scale import Scale, scale_kind, scale_unit
+from predgen.model.scale import Scale, stored_scale
 from predgen.peft_methods import peft_method
 from predgen.training.run_folder import read_checked
 
@@ -111,8 +111,5 @@ def start_weights(start_from: Path, base_sha256: str, trust_remote_code: bool) -
     run = load(start_from, trust_remote_code=trust_remote_code)
     check_sha256(run.record.base["name"], base_sha256, run.record.base["sha256"])
     tensors = {name: parameter.detach().cpu() for name, parameter in run.method.named_parameters()}
-    scales = [
-        Scale(part.record.mean, part.record.spread, scale_kind(part.space), scale_unit(part.space))
-        for part in run.parts.values()
-    ]
+    scales = [stored_scale(part.space, part.record.mean, part.record.spread) for part in run.parts.values()]
     return Start(tensors, tuple(scales))

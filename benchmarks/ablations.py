@@ -61,6 +61,9 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "history: own, sequence": ("director.history=own", "sampling.mode=sequence"),
     "profile: released": ("profile=released",),
     "expected value + sum, in space": ("director.kind=expected", "loss=sum", "writer.normalise=space"),
+    "expected value, in space": ("director.kind=expected", "writer.normalise=space"),
+    "expected value + sum": ("director.kind=expected", "loss=sum"),
+    "ranked probability + sum, in space": ("director.kind=crps", "loss=sum", "writer.normalise=space"),
     "generator, in space": ("method=generator", "writer.normalise=space"),
 }
 DECISIONS = ("director", "mean", "median", "mode", "greedy", "mixed")

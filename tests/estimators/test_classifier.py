@@ -108,6 +108,17 @@ def test_warm_start_goes_on_from_the_weights(classifier: Make) -> None:
     assert not np.allclose(cold.predict_proba(TEXTS), before, atol=1e-3)
 
 
+def test_a_fit_that_fails_leaves_the_estimator_as_it_was(classifier: Make) -> None:
+    model, other = classifier().fit(TEXTS, LABELS), ["up", "down"] * 16
+    before, attributes = model.predict_proba(TEXTS), set(vars(model))
+    with pytest.raises(ValueError, match="Row 2 is empty"):
+        model.fit([*TEXTS[:2], " ", *TEXTS[3:]], other)
+    with pytest.raises(ValueError, match="max_steps"):
+        model.set_params(max_steps=-1).fit(pd.DataFrame({"x": TEXTS, "n": range(32)}), other)
+    assert model.classes_.tolist() == ["bad", "good"] and set(vars(model)) == attributes
+    assert np.array_equal(model.predict_proba(TEXTS), before)
+
+
 def test_errors_are_scikit_learns(classifier: Make) -> None:
     with pytest.raises(NotFittedError):
         classifier().predict(TEXTS)

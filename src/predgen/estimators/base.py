@@ -103,12 +103,22 @@ class TextEstimator(BaseEstimator):  # type: ignore[misc]
 
         Returns:
             The estimator. With `warm_start` a fitted one goes on from its weights, and keeps its answers and columns.
+            A fit that fails leaves the estimator as it was.
 
         Raises:
             ValueError: If rows, targets or arguments cannot be used.
             TypeError: If they are of a wrong kind.
             ModelError: If the base model cannot be used, or the loss becomes no number.
         """
+        before = dict(vars(self))
+        try:
+            return self._fit(X, y, sample_weight, eval_set)
+        except BaseException:  # an interrupt too: classes of these rows beside a run of others would predict nonsense
+            self.__dict__.clear()
+            self.__dict__.update(before)
+            raise
+
+    def _fit(self, X: Any, y: Any, sample_weight: Any, eval_set: EvalSet | None) -> Self:
         going_on = bool(self.warm_start) and hasattr(self, "kept_")
         read = columns_of(X)
         if y is None:

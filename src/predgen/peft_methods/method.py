@@ -43,22 +43,29 @@ def _no_virtual_tokens(config: PeftConfig) -> int:
 
 def _merge(lm: Any) -> Any:
     """As peft merges: the base's own weights changed, and no adapter left."""
-    _untie(lm.get_base_model())
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    base = lm.get_base_model()
+    ends = base.get_input_embeddings(), base.get_output_embeddings()
+    if any(isinstance(end, BaseTunerLayer) for end in ends):
+        untie(base)
     return lm.merge_and_unload(safe_merge=True)
 
 
-def _untie(base: Any) -> None:
-    """Gives the output a weight of its own where it is the input's and one of the two is adapted: the other is not."""
+def untie(base: Any) -> None:
+    """Gives the output a weight of its own where it is the input's, before one of the two is changed.
+
+    Args:
+        base: A causal LM, changed in place; either end may be adapted.
+    """
     from peft.tuners.tuners_utils import BaseTunerLayer
     from torch import nn
 
-    ends = [base.get_input_embeddings(), base.get_output_embeddings()]
-    if None in ends or not any(isinstance(end, BaseTunerLayer) for end in ends):
-        return
     first: Any
     last: Any
+    ends = base.get_input_embeddings(), base.get_output_embeddings()
     first, last = (end.get_base_layer() if isinstance(end, BaseTunerLayer) else end for end in ends)
-    if first.weight is last.weight:
+    if last is not None and first.weight is last.weight:
         last.weight = nn.Parameter(last.weight.detach().clone(), requires_grad=False)
         base.config.get_text_config().tie_word_embeddings = base.config.tie_word_embeddings = False
 

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from predgen.config import PeftConfig
 from predgen.peft_methods.adapter import check_rank, load_adapter, put_in, save_adapter, targets_of
 from predgen.peft_methods.lora import lora_config
-from predgen.peft_methods.method import PeftMethod
+from predgen.peft_methods.method import PeftMethod, untie
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -40,8 +40,7 @@ def build(model: PreTrainedModel, config: PeftConfig, total_steps: int) -> PeftM
     check_rank(targets, config.rank)
     output: Any = model.get_output_embeddings()  # type: ignore[no-untyped-call]
     if any(module is output for module in targets.values()):
-        # Where it shares the input embeddings' weight, these must not be split.
-        output.weight = nn.Parameter(output.weight.detach().clone(), requires_grad=False)
+        untie(model)  # the input embeddings must not be split with it
     fast = config.pissa.iterations
     adapted = put_in(model, lora_config(config, init_lora_weights=f"pissa_niter_{fast}" if fast else "pissa"))
     adapted.pissa_start = _factors(adapted)  # type: ignore[assignment]  # no parameter: it neither learns nor is saved

@@ -31,9 +31,10 @@ COMMON = (
     r'prompt.cue="\nSentiment:"',
     "train.epochs=1",
     "train.evaluations=2",
+    "writer.normalise=vocabulary",
 )
-# What differs from the paper's method: token sampling to p = 1 at half time, value director on the mean state, squared
-# error, released WDAL, every history teaches the director.
+# What differs from the paper's method: probabilities over the whole vocabulary, token sampling to p = 1 at half time,
+# value director on the mean state, squared error, released WDAL, every history teaches the director.
 VARIANTS: dict[str, tuple[str, ...]] = {
     "predictor": ("method=predictor",),
     "generator": ("method=generator",),

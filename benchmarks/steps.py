@@ -1,8 +1,9 @@
 """Step times as ratios: own tokens in every position over teacher forcing, exact scoring over a pooled head.
 
-    python benchmarks/steps.py [--rounds 7] [--json FILE]
+    python benchmarks/steps.py [--rounds 7] [--only TEXT] [--json FILE]
 
-SmolLM2-135M, LoRA r = 8 on all linear layers, float32, answers like "+2.7" (81 of them). All cases run in one process
+SmolLM2-135M, LoRA r = 8 on all linear layers, float32, answers like "+2.7" (81 of them), probabilities over the whole
+vocabulary or, "in space", among the tokens that the answers allow. All cases run in one process
 on the same batch, in an order shuffled anew each round, after one round that is not counted; absolute times say more of
 the machine than of the code, so ratios of medians are what to quote.
 """
@@ -55,14 +56,22 @@ def build_cases(rows: int, tokens: int) -> dict[str, Callable[[], None]]:
     base = load_base("smollm2-135m")
     table = AnswerTable(build_trie(GRID, base.tokenizer, "\nSentiment:"))
     writer = Writer(peft_method("lora").build(base.model, PeftConfig(), total_steps=1))
+    narrow = Writer(writer.lm)
+    narrow.project_to(table.tokens)
     inputs = batch(rows, tokens)
 
     def predgen(
-        probability: float, mode: SamplingMode = "token", own: OwnTokens = "greedy", expected: bool = False
+        probability: float,
+        mode: SamplingMode = "token",
+        own: OwnTokens = "greedy",
+        expected: bool = False,
+        in_space: bool = False,
     ) -> PredGen:
         value = ValueDirector(MeanPool(), writer.hidden_size, Scale())
         director = ExpectedValue(GRID.values, Scale()) if expected else value
         sampling = Sampling(build_schedule("constant", probability, probability, 1), mode, own, seed=0)
+        if in_space:
+            return PredGen(narrow, table, director, WriterLoss("space"), wdal_released, sampling)
         return PredGen(writer, table, director, WriterLoss(), wdal_released, sampling)
 
     def step(method: nn.Module) -> Callable[[], None]:
@@ -91,16 +100,21 @@ def build_cases(rows: int, tokens: int) -> dict[str, Callable[[], None]]:
         "train: predgen, token, free": step(predgen(1.0, own="free")),
         "train: predgen, parallel": step(predgen(1.0, mode="parallel")),
         "train: predgen, token, expected value": step(predgen(1.0, expected=True)),
+        "train: predgen, token, expected, in space": step(predgen(1.0, expected=True, in_space=True)),
+        "train: predgen, token, in space": step(predgen(1.0, in_space=True)),
         "train: pooled head": step(head),
         "score: pooled head": score(head),
         "score: exact posterior over 81 answers": score(Generator(writer, table, WriterLoss())),
+        "score: exact posterior, in space": score(Generator(narrow, table, WriterLoss("space"))),
         "score: posterior and director": score(predgen(0.0)),
     }
 
 
-def measure(rows: int, tokens: int, rounds: int) -> list[dict[str, Any]]:
-    timed = shuffled_rounds(build_cases(rows, tokens), rounds)
+def measure(rows: int, tokens: int, rounds: int, only: str) -> list[dict[str, Any]]:
     reference = {"train": "train: predgen, teacher forcing", "score": "score: pooled head"}
+    cases = build_cases(rows, tokens)
+    wanted = {name: case for name, case in cases.items() if only in name or name in reference.values()}
+    timed = shuffled_rounds(wanted, rounds)
     return [
         {
             "case": f"batch {rows}, prompt {tokens}",
@@ -115,9 +129,10 @@ def measure(rows: int, tokens: int, rounds: int) -> list[dict[str, Any]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--only", default="", help="cases whose name holds this, besides those they are compared with")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
-    records = [record for shape in SHAPES for record in measure(*shape, arguments.rounds)]
+    records = [record for shape in SHAPES for record in measure(*shape, arguments.rounds, arguments.only)]
     for record in records:
         print("{case:22} {system:42} {median_s:7.3f} s  ({min_s:.3f}–{max_s:.3f})  ratio {ratio:.2f}".format(**record))
     settings = {"threads": torch.get_num_threads(), "rounds": arguments.rounds, "torch": torch.__version__}

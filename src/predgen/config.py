@@ -274,8 +274,9 @@ class PeftConfig:
 class WriterConfig:
     """The writer's loss and probabilities."""
 
-    # "space": next-token probabilities among the tokens that the answer space allows, in training and scoring alike
-    normalise: Normalise = "vocabulary"
+    # "space": next-token probabilities among the tokens that the answer space allows, in training and scoring alike;
+    # "vocabulary": among all; None: space where the answers are listed, and nothing else asks for the whole vocabulary
+    normalise: Normalise | None = None
     loss_over: Literal["answer", "all"] = "answer"  # "all": prompt tokens too, as the released code has it
 
 

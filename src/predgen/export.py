@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 from predgen.config_reading import config_from_dict
 from predgen.errors import ConfigError, RunFolderError
 from predgen.peft_methods import PeftMethod, peft_method
-from predgen.training.run_folder import DIRECTOR, RECORD, read_checked
+from predgen.training.run_folder import DIRECTOR, METRICS, RECORD, read_checked
 
 _ADAPTER = ("adapter_model.safetensors", "adapter_config.json")
 _PLAIN = "config.json"  # a folder with it holds a whole model
@@ -51,6 +52,12 @@ def export(run: Path, folder: Path, merged: bool, say: Callable[[str], None], tr
     say(f"The prompt is the row in {record['template']!r}, then {cue!r}; the answer follows.")
     if (run / DIRECTOR).exists():
         say("The director or head is not part of it: only the writer's text and probabilities are.")
+    outside = (json.loads((run / METRICS).read_text()).get("test") or {}).get("outside_space")
+    if outside:
+        say(
+            f"With nothing to hold it, it writes something else than an answer for {outside:.1%} of the test rows: "
+            "constrain what it decodes to the answers, or fit with writer.normalise=vocabulary."
+        )
 
 
 def _check(method: PeftMethod, run: Path, merged: bool) -> None:

@@ -126,9 +126,12 @@ def test_gradients_add_up_to_the_change(loaded: Loaded, monkeypatch: pytest.Monk
     ids = torch.tensor([[*prompted.ids, *tokens]])
     embeddings = method.writer.lm.get_input_embeddings()(ids).detach()  # type: ignore
     empty = gradients.without_words(method, embeddings, prompted)
-    read = gradients._written_log_prob(method, tokens)
+    read = gradients._written_log_prob(method, place, tokens)
     with torch.no_grad():
-        change = float(read(embeddings, torch.ones_like(ids)) - read(empty, torch.ones_like(ids)))
+        full = float(read(embeddings, torch.ones_like(ids)))
+        change = full - float(read(empty, torch.ones_like(ids)))
+    posterior = run.score_raw([run.body(TEXT)]).log_posterior
+    assert posterior is not None and full == pytest.approx(float(posterior[0, place]), abs=1e-4)
     assert sum(made.columns[0].values) == pytest.approx(change, abs=0.1 + 0.1 * abs(change))
 
 

@@ -124,8 +124,9 @@ def test_a_prompt_counts_in_a_loss_over_all_tokens_and_virtual_ones_do_not(setti
 
 
 def writer_logits(run: predgen.Run, ids: torch.Tensor) -> torch.Tensor:
-    with torch.no_grad():
-        return run.method.writer.prefill(ids, torch.ones_like(ids), all_logits=True).all_logits[:, -ids.shape[1] :]
+    writer = run.method.writer
+    with torch.no_grad(), writer.over_vocabulary():
+        return writer.prefill(ids, torch.ones_like(ids), all_logits=True).all_logits[:, -ids.shape[1] :]
 
 
 @pytest.mark.parametrize("peft", ["adalora", "dora", "lora", "moslora", "pissa", "rocoft"])

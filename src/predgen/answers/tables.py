@@ -75,6 +75,17 @@ class AnswerTable(nn.Module):
         """How many answers there are."""
         return int(self.answer_node.shape[0])
 
+    @property
+    def tokens(self) -> Tensor:
+        """(C,) the ids of all tokens that an answer or its end is written with, and of 0, which fills up targets."""
+        found: Tensor = torch.unique(self.targets).long()
+        return found
+
+    def allowed(self, node: Tensor) -> tuple[Tensor, Tensor]:
+        """The tokens of nodes' (…) children, (…, C), and which of these entries are any, (…, C) bool."""
+        ways = self.ways(node)
+        return self.node_token[ways.clamp_min(0)], ways >= 0
+
     def ways(self, node: Tensor) -> Tensor:
         """(…, C) the children of nodes (…); -1 fills up to the C of the widest of them, at least one."""
         count = self.child_count[node][..., None]

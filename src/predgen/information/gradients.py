@@ -12,6 +12,7 @@ from torch import Tensor
 from predgen.answers.spaces import LabelSet
 from predgen.errors import ConfigError
 from predgen.information.answers import Said
+from predgen.model.losses import token_losses
 from predgen.run import Run
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def gradient_columns(run: Run, prompted: Prompted, said: Said) -> list[Column]:
     columns = []
     for place in [best, *(other for other in shown if other != best)]:
         tokens = method.table.targets[place][: int(method.table.target_mask[place].sum()) - 1].tolist()
-        values = _attributed(run, prompted, tokens, _written_log_prob(method, tokens))
+        values = _attributed(run, prompted, tokens, _written_log_prob(method, place, tokens))
         columns.append(Column(run.space.texts[place], "nats", True, values))  # type: ignore[union-attr]
     return columns
 
@@ -67,15 +68,18 @@ def without_words(method: Any, embeddings: Tensor, prompted: Prompted) -> Tensor
 Reads = Callable[[Tensor, Tensor], Tensor]  # (B, n, d) embeddings and (B, n) mask → (B,)
 
 
-def _written_log_prob(method: Any, tokens: list[int]) -> Reads:
+def _written_log_prob(method: Any, place: int, tokens: list[int]) -> Reads:
     def read(embeddings: Tensor, mask: Tensor) -> Tensor:
         output = method.writer.lm(
             inputs_embeds=embeddings, attention_mask=mask, use_cache=False, logits_to_keep=len(tokens) + 1
         )
-        logs = output.logits[:, :-1].log_softmax(dim=-1)
-        named = torch.tensor(tokens, device=logs.device)
-        written: Tensor = logs.gather(2, named.expand(len(logs), -1)[..., None]).sum(dim=(1, 2))
-        return written
+        logits = output.logits[:, :-1]
+        rows = logits.shape[0]
+        allowed = None
+        if method.writer_loss.normalise == "space":
+            allowed = method.table.allowed(method.table.path_nodes[place][: len(tokens)].long().expand(rows, -1))
+        named = torch.tensor(tokens, device=logits.device).expand(rows, -1)
+        return -token_losses(logits, named, allowed).sum(dim=1)
 
     return read
 

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from predgen.answers.build import Table
 from predgen.answers.option_table import OptionTable
 from predgen.answers.spaces import FreeNumber, Grid, Space
 from predgen.answers.tables import AnswerTable
-from predgen.config import AnswerKind, DirectorKind, RunConfig, Scoring, Task
+from predgen.config import AnswerKind, DirectorKind, Normalise, RunConfig, Scoring, Task
 from predgen.decoding.fields import one_tree
 from predgen.errors import ConfigError, nearest
 from predgen.model.baselines import Generator, Predictor
@@ -86,6 +86,9 @@ def build_fields_method(
         ConfigError: As `build_method` says.
     """
     methods = [build_method(writer, table, setting) for table, setting in zip(tables, settings, strict=True)]
+    tokens = _answer_tokens(methods)
+    if tokens is not None:
+        writer.project_to(tokens)
     if len(methods) == 1 and not cues[0]:
         return methods[0]
     writes = all(isinstance(method, WritingMethod) for method in methods)  # a head has nothing to branch
@@ -248,8 +251,8 @@ def _predictor(writer: Writer, table: Table, setting: Setting) -> Method[Any]:
 def _generator(writer: Writer, table: Table, setting: Setting) -> Method[Any]:
     if isinstance(table, OptionTable):
         per_token = setting.config.space.style == "continuations"
-        return OptionGenerator(writer, table, _writer_loss(setting.config), per_token)
-    return Generator(writer, table, _writer_loss(setting.config))
+        return OptionGenerator(writer, table, _writer_loss(setting.config, table), per_token)
+    return Generator(writer, table, _writer_loss(setting.config, table))
 
 
 def _predgen(writer: Writer, table: Table, setting: Setting) -> Method[Any]:
@@ -263,7 +266,7 @@ def _predgen(writer: Writer, table: Table, setting: Setting) -> Method[Any]:
         writer=writer,
         table=table,
         director=director,
-        writer_loss=_writer_loss(config),
+        writer_loss=_writer_loss(config, table),
         joint=joint_loss(config.loss),
         sampling=Sampling(schedule, sampling.mode, sampling.own, config.train.seed),
         director_history=config.director.history,
@@ -271,8 +274,34 @@ def _predgen(writer: Writer, table: Table, setting: Setting) -> Method[Any]:
     )
 
 
-def _writer_loss(config: RunConfig) -> WriterLoss:
-    return WriterLoss(config.writer.normalise, reads_prompt=config.writer.loss_over == "all")
+def _writer_loss(config: RunConfig, table: Table) -> WriterLoss:
+    return WriterLoss(normalisation(config, table), reads_prompt=config.writer.loss_over == "all")
+
+
+def normalisation(config: RunConfig, table: Table) -> Normalise:
+    """Among which tokens the writer's probabilities sum to 1.
+
+    Where no setting says so, among those that the answers allow, if these are listed: what is learned is then the very
+    posterior that is reported, and no step is spent on teaching the writer to leave the rest of the vocabulary alone.
+    """
+    if config.writer.normalise is not None:
+        return config.writer.normalise
+    whole = config.sampling.own == "free" or config.writer.loss_over == "all"
+    return "space" if isinstance(table, AnswerTable) and not whole else "vocabulary"
+
+
+def _answer_tokens(methods: Sequence[Method[Any]]) -> Tensor | None:
+    """(C,) the tokens that any method asks for; None where one of them reads the whole vocabulary, or no logits."""
+    found = list[Tensor]()
+    for method in methods:
+        if not isinstance(method, WritingMethod) or not isinstance(method.table, AnswerTable):
+            return None
+        over_all = method.writer_loss.normalise == "vocabulary" or method.writer_loss.reads_prompt
+        if over_all or isinstance(getattr(method, "director", None), _OVER_VOCABULARY):
+            return None
+        found.append(method.table.tokens)
+    tokens: Tensor = torch.unique(torch.cat(found))
+    return tokens
 
 
 def _director(writer: Writer, table: Table, setting: Setting) -> nn.Module:
@@ -314,6 +343,7 @@ def _number_token_loss(writer: Writer, table: Table, setting: Setting) -> nn.Mod
     return NumberTokenLoss(table.numerals)
 
 
+_OVER_VOCABULARY = (VocabularyDirector, ReleasedOrderedPenalty)  # directors that read every token's logit
 _OVER_ALL_ANSWERS: tuple[DirectorKind, ...] = ("expected", "crps")  # directors that read every answer's probability
 
 _Builder = Callable[[Writer, Table, Setting], nn.Module]

@@ -120,7 +120,8 @@ class Method(nn.Module, ABC, Generic[P]):
     @torch.no_grad()
     def write_freely(self, prompt_ids: Tensor, prompt_mask: Tensor) -> list[list[int]] | None:
         """`write` behind prompts that have not been read yet; a diagnosis, never a prediction."""
-        return self.write(self.read(prompt_ids, prompt_mask))
+        with self.writer.over_vocabulary():
+            return self.write(self.read(prompt_ids, prompt_mask))
 
 
 class WritingMethod(Method[Prefix]):

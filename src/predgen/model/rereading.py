@@ -57,7 +57,7 @@ class RereadingWriter(Writer):
             return super().branch(prefix, ids, depth, sees)
         rows, nodes = prefix.mask.shape[0], ids.shape[0]
         whole_ids = torch.cat([prefix.ids, ids[None].expand(rows, -1)], dim=1)
-        output = self.lm(
+        output = self(
             input_ids=whole_ids,
             attention_mask=tree_bias(prefix.mask, depth, sees, self.dtype, self.windows, with_prompt=True),
             position_ids=torch.cat([positions(prefix.mask), prefix.lengths[:, None] + depth[None] - 1], dim=1),
@@ -71,7 +71,7 @@ class RereadingWriter(Writer):
         whole_ids = torch.cat([prefix.ids, ids], dim=1)
         whole_mask = torch.cat([prefix.mask, mask.to(prefix.mask.dtype)], dim=1)
         width = ids.shape[1]
-        output = self.lm(
+        output = self(
             input_ids=whole_ids,
             attention_mask=whole_mask,
             use_cache=False,
@@ -111,14 +111,14 @@ class PathwiseWriter(RereadingWriter):
         """As `Writer._fill`, with nothing cached."""
         if self.training:
             return super()._fill(prompt_ids, prompt_mask, all_logits)
-        output = self.lm(input_ids=prompt_ids, attention_mask=prompt_mask, use_cache=False, **self._places(prompt_mask))
+        output = self(input_ids=prompt_ids, attention_mask=prompt_mask, use_cache=False, **self._places(prompt_mask))
         return Prefix((), (), prompt_ids, prompt_mask, output.logits[:, -1], output.logits if all_logits else None)
 
     def prefill_layers(self, prompt_ids: Tensor, prompt_mask: Tensor) -> tuple[Prefix, tuple[Tensor, ...]]:
         """As `Writer.prefill_layers`, with nothing cached."""
         width = prompt_ids.shape[1]
         prompt_ids, prompt_mask = self.in_full(prompt_ids, prompt_mask)
-        output = self.lm(
+        output = self(
             input_ids=prompt_ids,
             attention_mask=prompt_mask,
             use_cache=False,

@@ -92,7 +92,7 @@ def prefill_behind(writer: Writer, head: SharedHead | None, prompt_ids: Tensor, 
         keys = tuple(torch.cat(both, dim=2) for both in zip(before.keys, rest.keys, strict=True))
         values = tuple(torch.cat(both, dim=2) for both in zip(before.values, rest.values, strict=True))
         return _closed_up(writer, Prefix(keys, values, ids, mask, rest.logits))
-    output = writer.lm(
+    output = writer(
         input_ids=prompt_ids,
         attention_mask=_bias_behind(writer, mask, before.mask.shape[1]),
         position_ids=positions(mask)[:, -prompt_ids.shape[1] :],
@@ -160,7 +160,7 @@ def prefill_with_tree(
     behind = mask.sum(dim=1, keepdim=True) + depth[None] - 1
     keep = keep_prompt or before is not None
     both_ids = torch.cat([prompt_ids, nodes[None].expand(rows, -1)], dim=1)
-    output = writer.lm(
+    output = writer(
         input_ids=both_ids,
         attention_mask=bias,
         position_ids=torch.cat([positions(mask)[:, cached:], behind], dim=1),

@@ -48,8 +48,7 @@ class WriterLoss:
         allowed = None
         # Spaces that cannot be listed are refused with it before.
         if self.normalise == "space" and history.nodes is not None and isinstance(table, AnswerTable):
-            ways = table.ways(history.nodes)
-            allowed = (table.node_token[ways.clamp_min(0)], ways >= 0)
+            allowed = table.allowed(history.nodes)
         tokens = token_losses(written.logits, history.targets, allowed)
         if not self.reads_prompt or written.prompt_logits is None:
             return WriterLosses(masked_mean(tokens, history.target_mask), tokens)

@@ -59,7 +59,12 @@ METHODS: dict[str, GridMethod] = {
         # printed (appendix A), a mean state for classes (D.1), the ordered penalty for numbers (D.2).
         _method(
             "predgen-paper",
-            {"method": "predgen", "loss": "wdal", "sampling": {"mode": "sequence"}},
+            {
+                "method": "predgen",
+                "loss": "wdal",
+                "sampling": {"mode": "sequence"},
+                "writer": {"normalise": "vocabulary"},
+            },
             "predgen",
             "PredGen as printed",
             {"classification": {"director": {"kind": "class"}}, "regression": {"director": {"kind": "ordered"}}},

@@ -65,6 +65,8 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "expected value, in space": ("director.kind=expected", "writer.normalise=space"),
     "expected value + sum": ("director.kind=expected", "loss=sum"),
     "ranked probability + sum, in space": ("director.kind=crps", "loss=sum", "writer.normalise=space"),
+    "value director, in space": ("writer.normalise=space",),
+    "value director + sum, in space": ("loss=sum", "writer.normalise=space"),
     "generator, in space": ("method=generator", "writer.normalise=space"),
 }
 DECISIONS = ("director", "mean", "median", "mode", "greedy", "mixed")

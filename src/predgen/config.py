@@ -350,7 +350,9 @@ class RunConfig:
 
     task: TaskSetting = "auto"
     method: str = "predgen"  # predictor, generator or predgen
-    loss: str = "wdal_released"  # how writer and director loss join; a name in `predgen.model.losses.JOINT_LOSSES`
+    # how writer and director loss join; a name in `predgen.model.losses.JOINT_LOSSES`; None: sum of a director that
+    # scores the posterior (expected, crps), wdal_released of others
+    loss: str | None = None
     loss_of: Literal["rows", "batch"] = "rows"  # joined row by row, or on means of a micro-batch, as released
     profile: str | None = None  # a bundle of settings under all others; a name in `predgen.profiles.PROFILES`
     out: str | None = None  # the run folder; None: runs/<source>-<method>

@@ -8,10 +8,9 @@ from transformers import GraniteConfig, GraniteForCausalLM, PreTrainedModel, Pre
 
 from predgen.answers.tables import AnswerTable
 from predgen.answers.trie import build_trie
-from predgen.config import RunConfig
 from predgen.config_reading import load_config
 from predgen.model.answer_projection import answer_projection
-from predgen.model.build import Setting, build_fields_method, build_writer, normalisation
+from predgen.model.build import Setting, build_fields_method, build_writer
 from predgen.model.predgen import PredGen
 from predgen.model.scale import Scale
 
@@ -80,29 +79,6 @@ def test_losses_gradients_and_scores_are_those_of_the_whole_vocabulary(
     torch.testing.assert_close(found[0], found[1], rtol=1e-5, atol=1e-12)
     assert found[0][1]["writer.lm.model.embed_tokens.weight"].abs().sum() > 0
     assert len(found[0][2]) == len(BODIES)
-
-
-@pytest.mark.parametrize(
-    ("settings", "expected"),
-    [
-        ([], "space"),
-        (["writer.normalise=vocabulary"], "vocabulary"),
-        (["sampling.own=free"], "vocabulary"),
-        (["writer.loss_over=all"], "vocabulary"),
-        (["profile=released"], "vocabulary"),
-        (["method=generator"], "space"),
-    ],
-)
-def test_what_is_normalised_over_where_nothing_says_so(
-    llama: PreTrainedModel, byte_level: PreTrainedTokenizerFast, settings: list[str], expected: str
-) -> None:
-    config: RunConfig = load_config(assignments=["data.target=y", *settings])
-    table = AnswerTable(build_trie(GRID, byte_level, CUE))
-    assert normalisation(config, table) == expected
-    setting = Setting(config, "regression", GRID, 9, Scale(0.1, 1.7))
-    writer = build_writer(llama, config, "tree")
-    build_fields_method(writer, [table], [[]], [setting])
-    assert (writer.projection is not None) == (expected == "space")
 
 
 def test_a_director_that_reads_the_vocabulary_has_all_of_it(

@@ -30,7 +30,7 @@ class PredGenRegressor(RegressorMixin, TextEstimator):  # type: ignore[misc]
 
     Args:
         method: predgen, generator or predictor.
-        loss: How writer and director loss join.
+        loss: How writer and director loss join; None: as suits the director.
         model: The base model: a name that `predgen models` lists, a hub id, or a path (``model.name``).
         peft: The PEFT method (``peft.method``).
         rank: Of the adapter (``peft.rank``); likewise alpha and dropout.
@@ -72,7 +72,7 @@ class PredGenRegressor(RegressorMixin, TextEstimator):  # type: ignore[misc]
         self,
         *,
         method: str = "predgen",
-        loss: str = "wdal_released",
+        loss: str | None = None,
         model: str = "smollm2-135m",
         peft: str = "lora",
         rank: int = 8,

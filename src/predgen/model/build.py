@@ -121,7 +121,8 @@ def check_names(config: RunConfig) -> None:
     """
     if config.method not in _BUILDERS:
         raise ConfigError(f"Unknown method {config.method!r}:", nearest(config.method, _BUILDERS))
-    joint_loss(config.loss)
+    if config.loss is not None:
+        joint_loss(config.loss)
     if config.method == "predgen" and config.sampling.own == "free":
         for name, value in (("sampling.mode", config.sampling.mode), ("writer.normalise", config.writer.normalise)):
             if value in ("parallel", "space"):
@@ -196,6 +197,17 @@ def director_kind(config: RunConfig, task: Task, space: Space) -> DirectorKind:
     return kind
 
 
+def loss_name(config: RunConfig, task: Task, space: Space) -> str:
+    """The joint loss that the settings mean.
+
+    A director that scores the posterior gives a second score of the distribution that the writer's loss scores. Of two
+    proper scores the sum is proper, and asks for one and the same distribution; a product, which WDAL is, is not.
+    """
+    if config.loss is not None:
+        return config.loss
+    return "sum" if director_kind(config, task, space) in _OVER_ALL_ANSWERS else "wdal_released"
+
+
 def check_director(config: RunConfig, task: Task, space: Space) -> None:
     """Refuses a director that does not read the task, and what needs a list of all answers where there is none.
 
@@ -261,13 +273,14 @@ def _predgen(writer: Writer, table: Table, setting: Setting) -> Method[Any]:
     steps = sampling.steps * setting.total_steps if sampling.steps <= 1 else sampling.steps
     schedule = build_schedule(sampling.schedule, sampling.start, sampling.end, max(1, round(steps)))
     # Without a loss of its own a director would keep parameters that never learn, which stops distributed training.
-    director = None if config.loss == "writer_only" else _director(writer, table, setting)
+    loss = loss_name(config, setting.task, setting.space)
+    director = None if loss == "writer_only" else _director(writer, table, setting)
     return PredGen(
         writer=writer,
         table=table,
         director=director,
         writer_loss=_writer_loss(config, table),
-        joint=joint_loss(config.loss),
+        joint=joint_loss(loss),
         sampling=Sampling(schedule, sampling.mode, sampling.own, config.train.seed),
         director_history=config.director.history,
         loss_of=config.loss_of,

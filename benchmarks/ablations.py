@@ -63,9 +63,7 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "profile: released": ("profile=released",),
     "expected value + sum, in space": ("director.kind=expected", "loss=sum", "writer.normalise=space"),
     "expected value, in space": ("director.kind=expected", "writer.normalise=space"),
-    "expected value + sum": ("director.kind=expected", "loss=sum"),
     "ranked probability + sum, in space": ("director.kind=crps", "loss=sum", "writer.normalise=space"),
-    "value director, in space": ("writer.normalise=space",),
     "value director + sum, in space": ("loss=sum", "writer.normalise=space"),
     "generator, in space": ("method=generator", "writer.normalise=space"),
 }

@@ -54,6 +54,7 @@ def fitted(target: str, method: str, seed: int, folder: Path) -> Run:
         assignments = [
             f"method={method}", "data.source=vader-movies", 'data.template="Review: {text}"', f"data.target={target}",
             f"data.dev_size={DEV_ROWS}", "data.test_size=0", f"train.seed={seed}", f"out={folder}",
+            "writer.normalise=vocabulary", "loss=wdal_released",
         ]  # fmt: skip
         predgen.fit(predgen.load_config(DEMO, assignments), overwrite=True)
     return predgen.load(folder)

@@ -34,6 +34,8 @@ COMMON = (
     "train.batch_size=8",
     "train.evaluations=1",
     "train.precision=bf16",
+    "writer.normalise=vocabulary",  # and the loss below: what the finished cells were fitted with
+    "loss=wdal_released",
 )
 HEAD = "lora, pooled head"
 # Rank 8 on all linear layers; four rates each, around what suits it, which differs by orders of magnitude. The highest

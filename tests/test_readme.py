@@ -31,7 +31,7 @@ INLINE = re.compile(r"`(predgen\s[^`]+)`")
 NOT_RUN = {
     "make demo": "fetches a model and data, and takes ten minutes",
     "make test": "runs this very test",
-    "predgen fit --config recipes/vader_tweets.yaml --method predgen --seed 0 --set train.precision=bf16": "1,500 rows; test_recipes.py reads it",
+    "predgen fit --config recipes/vader_tweets.yaml --method predgen --seed 0 --set train.precision=bf16": "1,500 rows",
     "predgen information RUN RUN DATA": "minutes, and hundreds of rows; tests/information runs it",
     "predgen tune reviews.csv --target stars --trials 30": "thirty fits; tests/tuning runs a few",
     "predgen serve runs/stars": "answers until it is stopped; tests/serving runs it",

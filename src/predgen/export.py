@@ -55,7 +55,7 @@ def export(run: Path, folder: Path, merged: bool, say: Callable[[str], None], tr
     outside = (json.loads((run / METRICS).read_text()).get("test") or {}).get("outside_space")
     if outside:
         say(
-            f"With nothing to hold it, it writes something else than an answer for {outside:.1%} of the test rows: "
+            f"Left to itself it writes something else than an answer for {outside:.1%} of the test rows: "
             "constrain what it decodes to the answers, or fit with writer.normalise=vocabulary."
         )
 

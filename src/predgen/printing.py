@@ -94,7 +94,8 @@ def _print_one(evaluation: dict[str, Any], title: str, out: Console) -> None:
             f"average, {covered['least']:.1%} in the least covered row"
         )
     if evaluation["outside_space"] is not None:
-        notes.append(f"unconstrained greedy text lies outside the space in {evaluation['outside_space']:.1%} of rows")
+        outside = f"{evaluation['outside_space']:.1%}"
+        notes.append(f"left to itself, the writer leaves the space in {outside} of rows; predictions never do")
     for note in [*notes, *evaluation["notes"]]:
         _say(note, out)
 

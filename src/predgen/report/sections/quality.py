@@ -150,5 +150,7 @@ def _notes(evaluation: Evaluation) -> list[str]:
         )
     if evaluation.outside_space is not None:
         outside = percent(evaluation.outside_space, 1)
-        notes.append(f"Written without constraint, {outside} of the answers would lie outside the answer space.")
+        notes.append(
+            f"Left to itself, the writer leaves the answer space in {outside} of the rows; predictions never do."
+        )
     return notes

@@ -159,7 +159,7 @@ def test_a_checkpoint_cut_short_is_passed_over_aloud(stopped: Path, settings: li
 def test_a_damaged_best_checkpoint_is_not_what_the_run_ends_with(
     settings: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = [*settings, "train.learning_rate=1e-9"]  # no evaluation after the first is better
+    settings = [*settings, "train.learning_rate=1e-20"]  # no evaluation after the first is better
     with monkeypatch.context() as patch:
         stop_at(patch, 9)
         with pytest.raises(Interrupted):

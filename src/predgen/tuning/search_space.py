@@ -69,13 +69,14 @@ class Dimension:
 
     def __str__(self) -> str:
         if self.choices:
-            return f"{self.name}: {', '.join(map(str, self.choices))}"
+            return f"{self.name}: {', '.join('null' if each is None else str(each) for each in self.choices)}"
         return f"{self.name}: {self.low:g}..{self.high:g}{' log' if self.log else ''}"
 
 
 DEFAULT: tuple[Dimension, ...] = (
     Dimension("method", ("predgen", "generator", "predictor")),
-    Dimension("loss", ("wdal_released", "wdal", "sum"), only={"method": ("predgen",)}),
+    # None: as suits the director
+    Dimension("loss", (None, "wdal_released", "wdal", "sum"), only={"method": ("predgen",)}),
     Dimension("peft.method", ("lora", "rslora", "dora", "rocoft")),
     Dimension("peft.rank", (4, 8, 16, 32), unless={"peft.method": _RANKLESS}),
     Dimension("train.learning_rate", low=1e-4, high=1e-2, log=True),

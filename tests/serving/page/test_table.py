@@ -134,7 +134,8 @@ def test_what_was_predicted_is_summed_up(visit: Visits, origin: str, tmp_path: P
     low, middle, high = (f"{values[place]:.1f}".replace("-", "−") for place in (1, 10, 19))
     said = seen.page.locator("#job .narrow + .hint").inner_text()
     assert said == f"How the predictions are spread: median {middle}, nine of ten between {low} and {high}."
-    assert seen.page.locator("#job .narrow svg rect").count() == len(set(values))
+    # A bar each, or where they lie too close together one for several.
+    assert 2 <= seen.page.locator("#job .narrow svg rect").count() <= len(set(values))
     seen.page.get_by_label("Run").select_option("label")
     path.write_text(table([["text"], *([f"good {n}"] for n in range(20))]), encoding="utf-8")
     seen.send(path)

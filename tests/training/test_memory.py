@@ -71,7 +71,7 @@ def same(one: Fitted, other: Fitted) -> bool:
 def eight(settings: list[str], tmp_path: Path) -> list[str]:
     """Steps of 8 rows, and 30 rows: the last step of an epoch has 6.
 
-    Losses over the vocabulary: in the space these few answers leave gradients so small that rounding shows in Adam's steps.
+    Losses are over the vocabulary: in the space gradients get so small here that rounding shows in Adam's steps.
     """
     steps = [*settings, "train.batch_size=8", "train.max_steps=6", "sampling.own=sample", "sampling.start=0.5"]
     return [*steps, "writer.normalise=vocabulary", "loss=wdal_released"]

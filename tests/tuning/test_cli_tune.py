@@ -22,7 +22,8 @@ def test_tune_on_the_command_line(tmp_path: Path, tiny_base: Path, fits: list[Ru
     result = CliRunner().invoke(app, [str(each) for each in arguments])
     assert result.exit_code == 0, result.output
     for words in (
-        "Searched, 5 trials: method: predgen, generator, predictor; loss: null, wdal_released, wdal, sum; peft.rank: 2, 4; ",
+        "Searched, 5 trials: method: predgen, generator, predictor; loss: null, wdal_released, wdal, sum; ",
+        "peft.rank: 2, 4; ",
         "5 trials finished, 0 ended early, 0 failed.",
         "What mae varies by: ",
         f"Best run: {tmp_path / 't' / 'best'}",

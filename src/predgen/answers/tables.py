@@ -101,11 +101,10 @@ class AnswerTable(nn.Module):
             position: Tokens written before it; of no account in a trie.
             noise: (…, choices) to be added, or None.
         """
-        ways = self.ways(node)
-        names = self.node_token[ways.clamp_min(0)]
+        names, fits = self.allowed(node)
         scores = logits.gather(-1, names)
-        scores = scores if noise is None else scores + noise[..., : ways.shape[-1]]
-        best = scores.masked_fill(ways < 0, -torch.inf).argmax(dim=-1, keepdim=True)
+        scores = scores if noise is None else scores + noise[..., : names.shape[-1]]
+        best = scores.masked_fill(~fits, -torch.inf).argmax(dim=-1, keepdim=True)
         return names.gather(-1, best)[..., 0]
 
     def follow(self, node: Tensor, token: Tensor) -> Tensor:

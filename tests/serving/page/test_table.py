@@ -135,7 +135,9 @@ def test_what_was_predicted_is_summed_up(visit: Visits, origin: str, tmp_path: P
     said = seen.page.locator("#job .narrow + .hint").inner_text()
     assert said == f"How the predictions are spread: median {middle}, nine of ten between {low} and {high}."
     # A bar each, or where they lie too close together one for several.
-    assert 2 <= seen.page.locator("#job .narrow svg rect").count() <= len(set(values))
+    bars = seen.page.locator("#job .narrow svg rect title").evaluate_all("all => all.map(each => each.textContent)")
+    assert 2 <= len(bars) <= len(set(values))
+    assert sum(float(bar.rpartition(": ")[2].rstrip("%")) for bar in bars) == pytest.approx(100, abs=0.5)
     seen.page.get_by_label("Run").select_option("label")
     path.write_text(table([["text"], *([f"good {n}"] for n in range(20))]), encoding="utf-8")
     seen.send(path)

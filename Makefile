@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.predgen-ready
 
-.PHONY: help setup demo test lint docs notebooks bench-inference bench-training
+.PHONY: help setup demo test lint docs notebooks results bench-inference bench-training
 
 help: ## List what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -45,3 +45,6 @@ docs: setup ## The documentation site: build/site/
 
 notebooks: setup ## Run the notebooks again and keep what they show; some minutes each
 	$(BIN)/python notebooks/run.py
+
+results: setup ## The tables of docs/results.md, from the cells in docs/results/cells
+	$(BIN)/python -m predgen.reproduce.results_page docs/results.md docs/results/cells

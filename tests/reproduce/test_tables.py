@@ -149,6 +149,7 @@ def test_an_ablation_shows_its_variants_and_what_the_text_says_of_them(record: M
     paper = [line for line in block.lines if line.kind == "paper"]
     assert [line.title for line in paper] == ["sequence", "token"] and all(line.values["mse"].flag for line in paper)
     assert blocks_of(EXPERIMENTS["fig6"], cells) == []
+    assert blocks_of(EXPERIMENTS["fig5"], [record(), record("predgen-paper")]) == []  # nothing is changed
 
 
 def test_each_metric_is_judged_and_the_official_one_compared_under_all_decisions(record: Make) -> None:

@@ -19,7 +19,7 @@ from predgen.reproduce.scales import SCALES, find_scale
 
 
 def blocks_of(experiment: Experiment, records: Sequence[Mapping[str, Any]]) -> list[Block]:
-    """The blocks of a table: for each scale and column of which there is a cell, in that order.
+    """The blocks of a table: for each scale and column of which there is a cell, of an ablation a changed one.
 
     Args:
         experiment: Which table.
@@ -38,6 +38,8 @@ def blocks_of(experiment: Experiment, records: Sequence[Mapping[str, Any]]) -> l
             mine = [
                 group for group in groups if (group.facts["scale"], group.facts["task"]) == (scale, column.trained_on)
             ]
+            if len(experiment.variants) > 1 and not any(group.facts["variant"] for group in mine):
+                continue  # a default alone shows nothing of what is changed
             for split in splits_of(column):
                 if scored := [group for group in mine if group.has(split)]:
                     blocks.append(_block(experiment, column, scale, split, scored))

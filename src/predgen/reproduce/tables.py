@@ -31,21 +31,32 @@ def markdown(title: str, blocks: Sequence[Block], averages: Sequence[Average] = 
         blocks: In order.
         averages: In front of them.
     """
-    lines = [f"# {title}", "", LEGEND]
+    return "\n".join([f"# {title}", "", LEGEND, *sections(blocks, averages)]) + "\n"
+
+
+def sections(blocks: Sequence[Block], averages: Sequence[Average] = (), level: int = 2) -> list[str]:
+    """The lines of a page below its title.
+
+    Args:
+        blocks: In order.
+        averages: In front of them.
+        level: Of the headings; a block's is one deeper.
+    """
+    mark, lines = "#" * level, list[str]()
     for average in averages:
-        lines += ["", f"## {average_title(average)}", "", *_table(average.metrics, average.lines)]
+        lines += ["", f"{mark} {average_title(average)}", "", *_table(average.metrics, average.lines)]
         lines += _footnotes(average.lines)
     scale = ""
     for block in blocks:
         if block.scale != scale:
             scale = block.scale
-            lines += ["", f"## Scale {scale}: {find_scale(scale).title}"]
-        lines += ["", f"### {block_title(block)}", "", *_table(block.metrics, block.lines)]
+            lines += ["", f"{mark} Scale {scale}: {find_scale(scale).title}"]
+        lines += ["", f"{mark}# {block_title(block)}", "", *_table(block.metrics, block.lines)]
         lines += _footnotes(block.lines)
         if len(block.by_decision) > 1:
             lines += ["", f"{METRICS[block.judged].title} under the same decision:", "", *_decisions(block)]
         lines += ["", *(f"- {note}" for note in block.notes)] if block.notes else []
-    return "\n".join(lines) + "\n"
+    return lines
 
 
 def average_title(average: Average) -> str:

@@ -41,6 +41,7 @@ class AnswerTable(nn.Module):
     node_depth: Tensor  # (N,) int64
     answer_node: Tensor  # (A,) int64; the leaf of each answer
     inner: Tensor  # (M,) int64; node indices, depth first
+    columns: Tensor  # (N,) int64; where a node stands in `inner`, 1 the first; 0 the root, and what nothing follows
     inner_sees: Tensor  # (M, M) bool; row i may attend to column j: j is i or an ancestor of i; (0, 0) of large tries
 
     def __init__(
@@ -174,14 +175,14 @@ def _gold(trie: AnswerTrie) -> dict[str, Tensor]:
 
 def _tree(trie: AnswerTrie) -> dict[str, Tensor]:
     inner = trie.inner
+    columns = np.zeros(len(trie.token), dtype=np.int64)
+    columns[inner] = np.arange(1, len(inner) + 1)
     sees = np.zeros((0, 0), dtype=bool)
     if len(inner) <= _WHOLE:
         sees = np.eye(len(inner), dtype=bool)
-        place = np.zeros(len(trie.token), dtype=np.int64)
-        place[inner] = np.arange(len(inner))
         for position, parent in enumerate(trie.parent[inner].tolist()):
             if parent > 0:
-                sees[position] |= sees[place[parent]]
+                sees[position] |= sees[columns[parent] - 1]
     return {
         "first_child": torch.from_numpy(trie.first_child),
         "child_count": torch.from_numpy(trie.child_count),
@@ -191,6 +192,7 @@ def _tree(trie: AnswerTrie) -> dict[str, Tensor]:
         "node_depth": torch.from_numpy(trie.depth),
         "answer_node": torch.from_numpy(trie.leaf),
         "inner": torch.from_numpy(inner),
+        "columns": torch.from_numpy(columns),
         "inner_sees": torch.from_numpy(sees),
     }
 

@@ -69,8 +69,7 @@ def trie_scores(writer: Writer, prefix: Prefix, table: AnswerTable, normalise: N
         normalise: "vocabulary": probabilities of the plain language model. "space": each token's among those that the
             trie allows at its place, so that the answers' probabilities sum to 1 as they are.
     """
-    most = max(1, min(NODES_AT_ONCE, LOGITS_AT_ONCE // writer.vocabulary_size - 1))
-    stretches = _stretches(table, most)
+    stretches = _stretches(table, _most_nodes(writer))
     nodes = max(stretch.nodes.shape[0] for stretch in stretches) + 1
     chunk = max(1, LOGITS_AT_ONCE // (nodes * writer.vocabulary_size))
     parts = [
@@ -78,6 +77,23 @@ def trie_scores(writer: Writer, prefix: Prefix, table: AnswerTable, normalise: N
         for start in range(0, prefix.mask.shape[0], chunk)
     ]
     return TrieScores(torch.cat([part.log_probs for part in parts]), torch.cat([part.greedy for part in parts]))
+
+
+def read_tree(writer: Writer, prefix: Prefix, table: AnswerTable) -> Tensor:
+    """(B, 1 + M, V) next-token logits behind the prompt and at each inner node of a trie, with their gradient.
+
+    Args:
+        writer: The language model.
+        prefix: The prompts, read.
+        table: The space's trie; one that `is_one_stretch`.
+    """
+    return writer.branch(prefix, table.node_token[table.inner], table.node_depth[table.inner], table.inner_sees)
+
+
+def is_one_stretch(writer: Writer, table: AnswerTable) -> bool:
+    """Whether a trie is small enough to be read in one pass."""
+    nodes = table.inner.shape[0]
+    return table.exact and nodes <= _most_nodes(writer) and table.inner_sees.shape[0] == nodes
 
 
 def one_pass_rows(writer: Writer, table: AnswerTable, rows: int, columns: int) -> int:
@@ -110,6 +126,10 @@ def scores_of(logits: Tensor, table: AnswerTable, normalise: Normalise) -> TrieS
     return _along(_edges_of(logits, table, whole, normalise), table)
 
 
+def _most_nodes(writer: Writer) -> int:
+    return max(1, min(NODES_AT_ONCE, LOGITS_AT_ONCE // writer.vocabulary_size - 1))
+
+
 class _Stretch(NamedTuple):
     """Inner nodes that are read in one pass, and the nodes that they decide on."""
 
@@ -124,7 +144,7 @@ def _stretches(table: AnswerTable, most: int) -> list[_Stretch]:
     inner = table.inner
     if inner.shape[0] <= most and table.inner_sees.shape[0] == inner.shape[0]:
         everything = torch.arange(1, table.node_token.shape[0], device=inner.device)
-        return [_Stretch(inner, table.inner_sees, everything, _columns(table, inner)[table.node_parent[everything]])]
+        return [_Stretch(inner, table.inner_sees, everything, table.columns[table.node_parent[everything]])]
     stretches = []
     for start in range(0, inner.shape[0], most):
         own = inner[start : start + most]

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
 from predgen.answers.build import Table
+from predgen.answers.free_table import FreeTable
 from predgen.answers.option_table import OptionTable
+from predgen.answers.tables import AnswerTable
 from predgen.model.prefix import Prefix
 from predgen.model.writer import Writer
 from predgen.sharded import is_sharded
@@ -31,6 +34,52 @@ class Walk(NamedTuple):
     mask: Tensor  # (B, T) bool
     nodes: Tensor  # (B, T + 1) int64; the node or state before each token and behind the last
     own: Tensor  # (B,) bool; no coin of the row asked for gold's token
+
+
+class _BehindPrefix:
+    """What the model says behind the tokens written so far, each shown to it when it is asked for the next.
+
+    Args:
+        writer: The language model.
+        prefix: The prompts, read.
+    """
+
+    def __init__(self, writer: Writer, prefix: Prefix) -> None:
+        self._writer, self._prefix = writer, prefix
+        self.rows, self.device = prefix.mask.shape[0], prefix.mask.device
+
+    def next(self, node: Tensor, ids: Sequence[Tensor], mask: Sequence[Tensor]) -> Tensor:
+        """(B, V) logits of the next token; the last real token's: rows that have ended are not asked any more."""
+        if not ids:
+            return self._prefix.logits
+        written = self._writer.extend(self._prefix, torch.stack(list(ids), dim=1), torch.stack(list(mask), dim=1))
+        self._prefix = written.prefix
+        return written.logits[:, -1]
+
+    def any_running(self, running: Tensor) -> bool:
+        """See `any_running`."""
+        return any_running(running, self._writer)
+
+
+class _OverTree:
+    """What the model said at every node, in one pass.
+
+    Args:
+        logits: (B, 1 + M, V).
+        column: (N,) where each node's stand.
+    """
+
+    def __init__(self, logits: Tensor, column: Tensor) -> None:
+        self._logits, self._column = logits, column
+        self.rows, self.device = logits.shape[0], logits.device
+
+    def next(self, node: Tensor, ids: Sequence[Tensor], mask: Sequence[Tensor]) -> Tensor:
+        """(B, V) logits at the rows' nodes; of no account where nothing follows."""
+        return self._logits[torch.arange(self.rows, device=self.device), self._column[node]]
+
+    def any_running(self, running: Tensor) -> bool:
+        """Whether any row still writes; no pass waits for another process."""
+        return bool(running.any())
 
 
 @torch.no_grad()
@@ -57,19 +106,41 @@ def walk(
         noise: To draw own tokens; None: the likeliest.
     """
     assert not isinstance(table, OptionTable)  # rows with options of their own are scored, and never written
-    rows = prefix.mask.shape[0]
-    node = torch.zeros(rows, dtype=torch.long, device=prefix.mask.device)
+    return _walk(_BehindPrefix(writer, prefix), table, gold, coins, noise)
+
+
+@torch.no_grad()
+def walk_tree(
+    logits: Tensor, table: AnswerTable, gold: Tensor | None, coins: Tensor | None, noise: Noise | None = None
+) -> Walk:
+    """As `walk`, over what the model has said at every node: nothing is left to ask it.
+
+    Args:
+        logits: (B, 1 + M, V), behind the prompt and at each inner node.
+        table: The answer trie.
+        gold: As `walk` takes it, like the others.
+        coins: True where the model's own token is taken.
+        noise: To draw own tokens.
+    """
+    return _walk(_OverTree(logits, table.columns), table, gold, coins, noise)
+
+
+def _walk(
+    model: _BehindPrefix | _OverTree,
+    table: AnswerTable | FreeTable,
+    gold: Tensor | None,
+    coins: Tensor | None,
+    noise: Noise | None,
+) -> Walk:
+    node = torch.zeros(model.rows, dtype=torch.long, device=model.device)
     nodes, tokens, content = [node], list[Tensor](), list[Tensor]()
-    running = torch.ones(rows, dtype=torch.bool, device=node.device)
+    running = torch.ones(model.rows, dtype=torch.bool, device=node.device)
     own = torch.ones_like(running)
-    unread = 0  # tokens chosen but not yet shown to the model: where the space leaves no choice, it need not be asked
-    logits = prefix.logits
+    shown = 0  # tokens that the model has seen: where the space leaves no choice, it need not be asked
+    logits = model.next(node, (), ())
     for position in range(table.depth):
-        if table.branches[position] and unread:
-            written = writer.extend(prefix, torch.stack(tokens[-unread:], dim=1), torch.stack(content[-unread:], dim=1))
-            prefix, unread = written.prefix, 0
-            # The last real token's logits; rows that have ended are not asked any more.
-            logits = written.logits[:, -1]
+        if table.branches[position] and shown < position:
+            logits, shown = model.next(node, tokens[shown:], content[shown:]), position
         token = table.choose(node, logits, position, None if noise is None else noise.take(1)[:, 0])
         if gold is not None and coins is not None:
             take_gold = ~coins[:, position] & (table.follow(node, gold[:, position]) >= 0)
@@ -85,8 +156,7 @@ def walk(
         nodes.append(node)
         tokens.append(torch.where(running, token, torch.zeros_like(token)))
         content.append(running)
-        unread += 1
-        if position % LOOK_EVERY == LOOK_EVERY - 1 and not any_running(running, writer):
+        if position % LOOK_EVERY == LOOK_EVERY - 1 and not model.any_running(running):
             break
     return Walk(torch.stack(tokens, dim=1), torch.stack(content, dim=1), torch.stack(nodes, dim=1), own)
 

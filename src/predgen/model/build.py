@@ -37,6 +37,7 @@ from predgen.model.record import RecordMethod
 from predgen.model.rereading import PathwiseWriter, RereadingWriter
 from predgen.model.scale import Scale
 from predgen.model.schedules import build_schedule
+from predgen.model.tree_predgen import TreePredGen
 from predgen.model.writer import Writer
 from predgen.model.writer_loss import WriterLoss
 
@@ -275,7 +276,7 @@ def _predgen(writer: Writer, table: Table, setting: Setting) -> Method[Any]:
     # Without a loss of its own a director would keep parameters that never learn, which stops distributed training.
     loss = loss_name(config, setting.task, setting.space)
     director = None if loss == "writer_only" else _director(writer, table, setting)
-    return PredGen(
+    method = PredGen(
         writer=writer,
         table=table,
         director=director,
@@ -285,6 +286,7 @@ def _predgen(writer: Writer, table: Table, setting: Setting) -> Method[Any]:
         director_history=config.director.history,
         loss_of=config.loss_of,
     )
+    return TreePredGen.of(method) if TreePredGen.suits(method) else method
 
 
 def _writer_loss(config: RunConfig, table: Table) -> WriterLoss:

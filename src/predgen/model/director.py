@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -49,6 +49,15 @@ class Director(Protocol):
 
     def value(self, answer: Answer) -> Tensor | None:
         """(B,) numbers in the target's units, or None where it reads classes, or nothing of its own."""
+        ...
+
+
+@runtime_checkable
+class PosteriorDirector(Director, Protocol):
+    """A director that scores the probabilities of all answers, and nothing of what was shown."""
+
+    def score(self, log_posterior: Tensor, answer_index: Tensor, target: Tensor) -> Tensor:
+        """L_D of each row, (B,), of (B, A) log-probabilities; `loss` is this of the reading's."""
         ...
 
 
@@ -212,9 +221,13 @@ class ExpectedValue(_WithoutReading):
         self.scale, self.error = scale, error
 
     def loss(self, reading: Reading, answer_index: Tensor, target: Tensor) -> Tensor:
+        """`score` of the reading's posterior, (B,)."""
+        return self.score(reading.log_posterior(), answer_index, target)
+
+    def score(self, log_posterior: Tensor, answer_index: Tensor, target: Tensor) -> Tensor:
         """The expected number's error in standard deviations of the (transformed) target, (B,)."""
         # No matrix product: under autocast that would be in half precision, too coarse for numbers.
-        expected = (reading.log_posterior().exp() * self.values).sum(dim=1)
+        expected = (log_posterior.exp() * self.values).sum(dim=1)
         return error_of(self.error, self.scale.standardise(expected) - self.scale.standardise(target))
 
 
@@ -236,8 +249,12 @@ class RankedProbability(_WithoutReading):
         self.register_buffer("gaps", scale.standardise(torch.tensor(values)).diff(), persistent=False)
 
     def loss(self, reading: Reading, answer_index: Tensor, target: Tensor) -> Tensor:
+        """`score` of the reading's posterior, (B,)."""
+        return self.score(reading.log_posterior(), answer_index, target)
+
+    def score(self, log_posterior: Tensor, answer_index: Tensor, target: Tensor) -> Tensor:
         """The score of the gold number on the grid, in standard deviations of the target, (B,)."""
-        below = reading.log_posterior().exp().cumsum(dim=1)[:, :-1]
+        below = log_posterior.exp().cumsum(dim=1)[:, :-1]
         reached = torch.arange(below.shape[1], device=below.device) >= answer_index[:, None]
         return ((below - reached.to(below.dtype)).square() * self.gaps).sum(dim=1)
 

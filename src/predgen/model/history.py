@@ -16,8 +16,9 @@ from torch import Tensor
 
 from predgen.answers.build import Table
 from predgen.answers.option_table import OptionTable
+from predgen.answers.tables import AnswerTable
 from predgen.config import OwnTokens, SamplingMode
-from predgen.decoding.walk import LOOK_EVERY, any_running, walk
+from predgen.decoding.walk import LOOK_EVERY, any_running, walk, walk_tree
 from predgen.model.prefix import Prefix
 from predgen.model.sampling import GumbelNoise
 from predgen.model.writer import Writer
@@ -114,6 +115,22 @@ def mixed_history(
         noise: To draw own tokens; None: the likeliest.
     """
     walked = walk(writer, prefix, table, _gold_tokens(table, answer_index), coins, noise)
+    return _history(table, answer_index, walked.ids, walked.mask, walked.nodes, walked.own)
+
+
+def tree_history(
+    logits: Tensor, table: AnswerTable, answer_index: Tensor, coins: Tensor, noise: GumbelNoise | None = None
+) -> History:
+    """As `mixed_history`, over what the writer has said at every node of the trie: nothing is left to be written.
+
+    Args:
+        logits: (B, 1 + M, V), behind the prompt and at each inner node; only their values are used.
+        table: The answer trie.
+        answer_index: (B,) gold answers.
+        coins: (B, L + 1) bool, true where the model's own token is taken.
+        noise: To draw own tokens; None: the likeliest.
+    """
+    walked = walk_tree(logits, table, _gold_tokens(table, answer_index), coins, noise)
     return _history(table, answer_index, walked.ids, walked.mask, walked.nodes, walked.own)
 
 

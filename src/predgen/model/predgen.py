@@ -106,11 +106,14 @@ class PredGen(WritingMethod):
     def _history(self, prefix: Prefix, answer_index: Tensor, row_ids: Tensor, probability: float, step: int) -> History:
         if probability == 0.0:
             return gold_history(self.table, answer_index)
-        _, mode, own, seed = self.sampling
-        width = self.table.depth + 1
-        coins = draw_coins(mode, probability, seed, step, row_ids, width)
-        noise = GumbelNoise(seed, step, row_ids, self.table.choices) if own == "sample" else None
+        coins, noise = self._chance(row_ids, probability, step)
+        mode, own = self.sampling.mode, self.sampling.own
         return write_history(self.writer, prefix, self.table, answer_index, mode, own, coins, noise)
+
+    def _chance(self, row_ids: Tensor, probability: float, step: int) -> tuple[Tensor, GumbelNoise | None]:
+        _, mode, own, seed = self.sampling
+        coins = draw_coins(mode, probability, seed, step, row_ids, self.table.depth + 1)
+        return coins, GumbelNoise(seed, step, row_ids, self.table.choices) if own == "sample" else None
 
     def _posterior(self, prefix: Prefix) -> Tensor:
         assert isinstance(self.table, AnswerTable)  # check_director keeps other spaces from directors that ask for it

@@ -24,6 +24,8 @@ from predgen.model.tree_mask import layer_windows, tree_bias
 if TYPE_CHECKING:
     from peft import PeftModel
 
+_OF_HEADS = ("summary_", "classifier_")
+
 
 class Writer(nn.Module):
     """A causal LM (with or without adapter) and nothing else.
@@ -88,6 +90,15 @@ class Writer(nn.Module):
     def learns_behind_heads(self) -> bool:
         """Whether that goes for training passes too."""
         return self.keeps_prompts
+
+    @property
+    def drops_out(self) -> bool:
+        """Whether training passes leave something out by chance, so that their logits are not inference's."""
+        # Attention's is no module, and known from the settings alone; among them are those of heads that are not here.
+        settings = self.lm.config.get_text_config().to_dict()
+        named = [value for name, value in settings.items() if "drop" in name and not name.startswith(_OF_HEADS)]
+        modules = [part.p for part in self.lm.modules() if isinstance(part, nn.Dropout)]
+        return any(isinstance(value, float) and value > 0 for value in (*named, *modules))
 
     @property
     def hidden_size(self) -> int:

@@ -45,11 +45,7 @@ class WriterLoss:
             table: The answer space.
             prefix: The prompts.
         """
-        allowed = None
-        # Spaces that cannot be listed are refused with it before.
-        if self.normalise == "space" and history.nodes is not None and isinstance(table, AnswerTable):
-            allowed = table.allowed(history.nodes)
-        tokens = token_losses(written.logits, history.targets, allowed)
+        tokens = self.of_tokens(written.logits, history, table)
         if not self.reads_prompt or written.prompt_logits is None:
             return WriterLosses(masked_mean(tokens, history.target_mask), tokens)
         # The first real token has nothing before it that could predict it, and padding predicts nothing.
@@ -59,3 +55,17 @@ class WriterLoss:
         counted = (prefix.mask[:, :-1] * prefix.mask[:, 1:]).bool() & (shown <= last)
         both = torch.cat([prompt, tokens], dim=1)
         return WriterLosses(masked_mean(both, torch.cat([counted, history.target_mask], dim=1)), tokens)
+
+    def of_tokens(self, logits: Tensor, history: History, table: Table) -> Tensor:
+        """(B, T + 1) losses of the answer's tokens, where there is a target or not.
+
+        Args:
+            logits: (B, T + 1, V); column t predicts target t.
+            history: What was shown.
+            table: The answer space.
+        """
+        allowed = None
+        # Spaces that cannot be listed are refused with it before.
+        if self.normalise == "space" and history.nodes is not None and isinstance(table, AnswerTable):
+            allowed = table.allowed(history.nodes)
+        return token_losses(logits, history.targets, allowed)

@@ -30,6 +30,7 @@ from predgen.model.pooling import MeanPool
 from predgen.model.predgen import PredGen, Sampling
 from predgen.model.scale import Scale
 from predgen.model.schedules import build_schedule
+from predgen.model.tree_predgen import TreePredGen
 from predgen.model.writer import Writer
 from predgen.model.writer_loss import WriterLoss
 from predgen.peft_methods import peft_method
@@ -66,12 +67,14 @@ def build_cases(rows: int, tokens: int) -> dict[str, Callable[[], None]]:
         own: OwnTokens = "greedy",
         expected: bool = False,
         in_space: bool = False,
+        over_tree: bool = False,
     ) -> PredGen:
         value = ValueDirector(MeanPool(), writer.hidden_size, Scale())
         director = ExpectedValue(GRID.values, Scale()) if expected else value
         sampling = Sampling(build_schedule("constant", probability, probability, 1), mode, own, seed=0)
         if in_space:
-            return PredGen(narrow, table, director, WriterLoss("space"), wdal_released, sampling)
+            method = PredGen(narrow, table, director, WriterLoss("space"), wdal_released, sampling)
+            return TreePredGen.of(method) if over_tree else method
         return PredGen(writer, table, director, WriterLoss(), wdal_released, sampling)
 
     def step(method: nn.Module) -> Callable[[], None]:
@@ -101,6 +104,9 @@ def build_cases(rows: int, tokens: int) -> dict[str, Callable[[], None]]:
         "train: predgen, parallel": step(predgen(1.0, mode="parallel")),
         "train: predgen, token, expected value": step(predgen(1.0, expected=True)),
         "train: predgen, token, expected, in space": step(predgen(1.0, expected=True, in_space=True)),
+        "train: predgen, token, expected, over the tree": step(
+            predgen(1.0, expected=True, in_space=True, over_tree=True)
+        ),
         "train: predgen, token, in space": step(predgen(1.0, in_space=True)),
         "train: pooled head": step(head),
         "score: pooled head": score(head),
@@ -134,7 +140,7 @@ def main() -> None:
     arguments = parser.parse_args()
     records = [record for shape in SHAPES for record in measure(*shape, arguments.rounds, arguments.only)]
     for record in records:
-        print("{case:22} {system:42} {median_s:7.3f} s  ({min_s:.3f}–{max_s:.3f})  ratio {ratio:.2f}".format(**record))
+        print("{case:22} {system:48} {median_s:7.3f} s  ({min_s:.3f}–{max_s:.3f})  ratio {ratio:.2f}".format(**record))
     settings = {"threads": torch.get_num_threads(), "rounds": arguments.rounds, "torch": torch.__version__}
     write_records(arguments.json, settings, records)
 

@@ -92,11 +92,6 @@ def build(
     ).to(model.dtype)
 
 
-def precise(model: PreTrainedModel) -> PreTrainedModel:
-    """In float64, but for Gemma-2: its softmax is float32, in which float64's lowest number is minus infinity."""
-    return model if model.config.model_type == "gemma2" else model.double()
-
-
 def batch(
     tokenizer: PreTrainedTokenizerFast, gold: list[int] = GOLD, dtype: torch.dtype = torch.float64
 ) -> dict[str, torch.Tensor]:
@@ -161,11 +156,11 @@ def brute_force_posterior(method: PredGen, prompt: torch.Tensor) -> torch.Tensor
 
 @pytest.mark.parametrize("probability", [0.0, 0.5, 1.0])
 def test_the_shared_prompt_changes_neither_loss_nor_gradients(
-    tiny_model: PreTrainedModel, byte_level: PreTrainedTokenizerFast, director_kind: str, probability: float
+    precise_model: PreTrainedModel, byte_level: PreTrainedTokenizerFast, director_kind: str, probability: float
 ) -> None:
-    method = build(precise(tiny_model), byte_level, director_kind, probability).train()
-    inputs = batch(byte_level, dtype=tiny_model.dtype)
-    exact = tiny_model.dtype == torch.float64
+    method = build(precise_model, byte_level, director_kind, probability).train()
+    inputs = batch(byte_level, dtype=precise_model.dtype)
+    exact = precise_model.dtype == torch.float64
     loss = method(**inputs, step=3).loss
     loss.backward()
     shared = gradients(method)
@@ -395,12 +390,12 @@ REREADERS = {"checkpointed": RereadingWriter, "path by path": PathwiseWriter}
 @pytest.mark.parametrize("kind", ["numbers", "expected", "ordered_released"])
 @pytest.mark.parametrize("rereader", REREADERS)
 def test_reading_anew_changes_neither_loss_nor_gradients(
-    tiny_model: PreTrainedModel, byte_level: PreTrainedTokenizerFast, kind: str, rereader: str
+    precise_model: PreTrainedModel, byte_level: PreTrainedTokenizerFast, kind: str, rereader: str
 ) -> None:
     """Under gradient checkpointing, and for models that cannot branch, against the shared prompt."""
-    method = build(precise(tiny_model), byte_level, kind, 0.5, writer_loss=WriterLoss(reads_prompt=kind == "numbers"))
-    inputs = batch(byte_level, dtype=tiny_model.dtype)
-    exact = tiny_model.dtype == torch.float64
+    method = build(precise_model, byte_level, kind, 0.5, writer_loss=WriterLoss(reads_prompt=kind == "numbers"))
+    inputs = batch(byte_level, dtype=precise_model.dtype)
+    exact = precise_model.dtype == torch.float64
     shared = method.train()(**inputs, step=3)
     shared.loss.backward()
     expected = gradients(method)

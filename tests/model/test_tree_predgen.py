@@ -71,11 +71,6 @@ def batch(tokenizer: PreTrainedTokenizerFast, dtype: torch.dtype) -> dict[str, t
     return collated
 
 
-def precise(model: PreTrainedModel) -> PreTrainedModel:
-    """In float64, but for Gemma-2: its softmax is float32, in which float64's lowest number is minus infinity."""
-    return model if model.config.model_type == "gemma2" else model.double()
-
-
 def assert_same_step(one: PredGen, other: PredGen, inputs: dict[str, torch.Tensor], tolerance: float) -> None:
     """Whether two methods of the same modules take the same step."""
     found = []
@@ -98,12 +93,12 @@ def assert_same_step(one: PredGen, other: PredGen, inputs: dict[str, torch.Tenso
 @pytest.mark.parametrize("director", ["expected", "crps"])
 @pytest.mark.parametrize("probability", [0.0, 0.5, 1.0])
 def test_it_takes_the_very_step_of_the_method(
-    tiny_model: PreTrainedModel, byte_level: PreTrainedTokenizerFast, director: str, probability: float
+    precise_model: PreTrainedModel, byte_level: PreTrainedTokenizerFast, director: str, probability: float
 ) -> None:
-    method = build(precise(tiny_model), byte_level, probability, director)
+    method = build(precise_model, byte_level, probability, director)
     assert TreePredGen.suits(method)
-    exact = tiny_model.dtype == torch.float64
-    inputs = batch(byte_level, tiny_model.dtype)
+    exact = precise_model.dtype == torch.float64
+    inputs = batch(byte_level, precise_model.dtype)
     assert_same_step(method, TreePredGen.of(method), inputs, 1e-7 if exact else 1e-4)
 
 

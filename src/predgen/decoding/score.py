@@ -92,8 +92,7 @@ def read_tree(writer: Writer, prefix: Prefix, table: AnswerTable) -> Tensor:
 
 def is_one_stretch(writer: Writer, table: AnswerTable) -> bool:
     """Whether a trie is small enough to be read in one pass."""
-    nodes = table.inner.shape[0]
-    return table.exact and nodes <= _most_nodes(writer) and table.inner_sees.shape[0] == nodes
+    return table.exact and _fits(table, _most_nodes(writer))
 
 
 def one_pass_rows(writer: Writer, table: AnswerTable, rows: int, columns: int) -> int:
@@ -109,7 +108,7 @@ def one_pass_rows(writer: Writer, table: AnswerTable, rows: int, columns: int) -
     most = _ONE_PASS_LOGITS // ((1 + nodes) * writer.vocabulary_size)
     if not (table.exact and nodes and most and writer.keeps_prompts) or columns > _ONE_PASS_COLUMNS:
         return 0
-    if nodes > NODES_AT_ONCE or table.inner_sees.shape[0] != nodes:
+    if not _fits(table, NODES_AT_ONCE):
         return 0
     return math.ceil(rows / math.ceil(rows / most))  # passes of one size, as far as they can be
 
@@ -130,6 +129,12 @@ def _most_nodes(writer: Writer) -> int:
     return max(1, min(NODES_AT_ONCE, LOGITS_AT_ONCE // writer.vocabulary_size - 1))
 
 
+def _fits(table: AnswerTable, most: int) -> bool:
+    """Whether all inner nodes go in a pass of at most so many, and who sees whom is known."""
+    nodes = table.inner.shape[0]
+    return nodes <= most and table.inner_sees.shape[0] == nodes
+
+
 class _Stretch(NamedTuple):
     """Inner nodes that are read in one pass, and the nodes that they decide on."""
 
@@ -142,7 +147,7 @@ class _Stretch(NamedTuple):
 def _stretches(table: AnswerTable, most: int) -> list[_Stretch]:
     """The whole trie, or parts of at most so many nodes besides their ancestors."""
     inner = table.inner
-    if inner.shape[0] <= most and table.inner_sees.shape[0] == inner.shape[0]:
+    if _fits(table, most):
         everything = torch.arange(1, table.node_token.shape[0], device=inner.device)
         return [_Stretch(inner, table.inner_sees, everything, table.columns[table.node_parent[everything]])]
     stretches = []

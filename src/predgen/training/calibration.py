@@ -68,17 +68,17 @@ def judge(
         say(f"Not calibrated: {len(truth)} dev rows, {FEWEST_ROWS} are needed. (train.calibrate, data.dev_size)")
     applied = calibration.apply(scores, space)
     result = DevResult(decision_metrics(applied, space, reader_name, truth), metric, [applied])
-    _say_what_it_costs(result, DevResult(decision_metrics(scores, space, reader_name, truth), metric, [scores]), say)
+    if calibration.rows:
+        raw = DevResult(decision_metrics(scores, space, reader_name, truth), metric, [scores])
+        _say_what_it_costs(result, raw, say)
     errors = {name: held_out_errors(applied, space, name, reader_name, truth) for name in result.decisions}
     return Judged(calibration, result, errors)
 
 
 def _say_what_it_costs(calibrated: DevResult, raw: DevResult, say: Say) -> None:
     """A posterior that was trained for its mean alone may be so far from any probabilities that tempering spoils it."""
-    metric = raw.metric
-    if better(metric, raw.value, calibrated.value) and abs(raw.value - calibrated.value) > _WORTH_SAYING * abs(
-        raw.value
-    ):
+    metric, change = raw.metric, abs(raw.value - calibrated.value)
+    if better(metric, raw.value, calibrated.value) and change > _WORTH_SAYING * abs(raw.value):
         say(
             f"Calibrated, dev {metric} goes from {raw.value:.4f} to {calibrated.value:.4f}: this posterior's mean is "
             "of use, and its probabilities are not. train.calibrate=off leaves it as it was trained."

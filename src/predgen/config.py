@@ -278,6 +278,9 @@ class WriterConfig:
     # "vocabulary": among all; None: space where the answers are listed, and nothing else asks for the whole vocabulary
     normalise: Normalise | None = None
     loss_over: Literal["answer", "all"] = "answer"  # "all": prompt tokens too, as the released code has it
+    # "probe": output weights of the answers' tokens are fitted to the base's states before training; "base": they are
+    # the base's; None: probe where the director scores the posterior (expected, crps) and the answers go in one pass
+    start: Literal["base", "probe"] | None = None
 
 
 @dataclass(frozen=True, config=_STRICT)

@@ -10,7 +10,7 @@ from pathlib import Path
 from predgen.config_reading import config_from_dict
 from predgen.errors import ConfigError, RunFolderError
 from predgen.peft_methods import PeftMethod, peft_method
-from predgen.training.run_folder import DIRECTOR, METRICS, RECORD, read_checked
+from predgen.training.run_folder import DIRECTOR, METRICS, PROBE, RECORD, read_checked
 
 _ADAPTER = ("adapter_model.safetensors", "adapter_config.json")
 _PLAIN = "config.json"  # a folder with it holds a whole model
@@ -48,6 +48,11 @@ def export(run: Path, folder: Path, merged: bool, say: Callable[[str], None], tr
         _write_adapter(run, folder, trust_remote_code)
         ours = ", after `import predgen.peft_methods`" if method.library.startswith("ours") else ""
         say(f"The adapter and its tokenizer: {folder}  (peft loads it into {record['base']['name']}{ours})")
+        if (folder / PROBE).exists():
+            say(
+                f"The writer was trained with {PROBE}: add its `weight` to the output weights of its `tokens`, "
+                "or export with --merged, which does."
+            )
     cue = record["config"]["prompt"]["cue"]
     say(f"The prompt is the row in {record['template']!r}, then {cue!r}; the answer follows.")
     if (run / DIRECTOR).exists():
@@ -75,20 +80,27 @@ def _check(method: PeftMethod, run: Path, merged: bool) -> None:
 
 def _write_merged(run: Path, folder: Path, method: PeftMethod, trust_remote_code: bool) -> None:
     from predgen.loading import load
+    from predgen.model.writer import Writer
 
     loaded = load(run, trust_remote_code=trust_remote_code)
     assert method.merge is not None
-    model = method.merge(loaded.method.writer.lm.float())  # type: ignore[union-attr]
+    writer: Writer = loaded.method.writer  # type: ignore[assignment]
+    model = method.merge(writer.lm.float())
+    if writer.projection is not None and writer.projection.probe is not None:
+        writer.projection.merge_probe(model)
     model.save_pretrained(folder)
     _write_tokenizer(run, folder, trust_remote_code)
 
 
 def _write_adapter(run: Path, folder: Path, trust_remote_code: bool) -> None:
+    from predgen.training.probe import copy_probe
+
     folder.mkdir(parents=True, exist_ok=True)
     for name in _ADAPTER:
         if not (run / name).exists():
             raise RunFolderError(f"{run} is damaged: {name} is missing.", remedy="Restore it from a copy.")
         shutil.copy2(run / name, folder / name)
+    copy_probe(run, folder)
     _write_tokenizer(run, folder, trust_remote_code)
 
 

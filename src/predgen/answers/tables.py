@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 from collections.abc import Sequence
 
@@ -81,6 +82,22 @@ class AnswerTable(nn.Module):
         """(C,) the ids of all tokens that an answer or its end is written with, and of 0, which fills up targets."""
         found: Tensor = torch.unique(self.targets).long()
         return found
+
+    def renumbered(self, tokens: Tensor) -> AnswerTable:
+        """The same trie for logits of some tokens only.
+
+        Args:
+            tokens: (C,) token ids, ascending, each once; `tokens` of this table among them.
+
+        Returns:
+            A table whose tokens are numbered by where they stand there.
+        """
+        other = copy.copy(self)
+        other._buffers = {
+            **self._buffers,
+            **{name: torch.searchsorted(tokens, getattr(self, name).long()) for name in ("node_token", "targets")},
+        }
+        return other
 
     def allowed(self, node: Tensor) -> tuple[Tensor, Tensor]:
         """The tokens of nodes' (…) children, (…, C), and which of these entries are any, (…, C) bool."""

@@ -23,10 +23,12 @@ class AnswerProjection(nn.Module):
     """
 
     tokens: Tensor
+    probe: Tensor | None  # (C, d); what is added to these tokens' output weights, if anything is
 
     def __init__(self, tokens: Tensor) -> None:
         super().__init__()
         self.register_buffer("tokens", tokens, persistent=False)
+        self.register_buffer("probe", None, persistent=False)
 
     def forward(self, lm: Any, logits_to_keep: Tensor | None, inputs: Mapping[str, Any]) -> CausalLMOutputWithPast:
         """What ``lm(logits_to_keep=…, **inputs)`` gives.
@@ -48,12 +50,51 @@ class AnswerProjection(nn.Module):
         """(B, T, d) last states → (B, T, V)."""
         project = lm.get_output_embeddings()
         if type(project) is not nn.Linear:  # divided among processes since; only its own pass puts it together
-            whole: Tensor = project(states)
-            return whole
+            return self.over_vocabulary(lm, states)
         weight, bias = project.weight[self.tokens], None if project.bias is None else project.bias[self.tokens]
+        if self.probe is not None:
+            weight = weight + self.probe.to(weight.dtype)
         made = functional.linear(states.to(weight.dtype), weight, bias)
         nothing = made.new_full((*made.shape[:-1], project.out_features), -torch.inf)
         return nothing.index_copy(-1, self.tokens, made)
+
+    @torch.no_grad()
+    def merge_probe(self, lm: Any) -> None:
+        """Adds the probe to the output weights of a model, which it then shares with no input embedding."""
+        assert self.probe is not None
+        project = lm.get_output_embeddings()
+        weight = project.weight.detach().clone()
+        weight[self.tokens] += self.probe.to(weight.dtype)
+        project.weight = nn.Parameter(weight, requires_grad=False)
+        lm.config.get_text_config().tie_word_embeddings = lm.config.tie_word_embeddings = False
+
+    def over_vocabulary(self, lm: Any, states: Tensor) -> Tensor:
+        """As `logits`, those of all other tokens too."""
+        whole: Tensor = lm.get_output_embeddings()(states)
+        if self.probe is None:
+            return whole
+        added = functional.linear(states.to(whole.dtype), self.probe.to(whole.dtype))
+        return whole.index_add(-1, self.tokens, added)
+
+
+class WholeProjection(AnswerProjection):
+    """As the projection it is made of, the logits of all other tokens too: for what no answer holds."""
+
+    def __init__(self, narrow: AnswerProjection) -> None:
+        super().__init__(narrow.tokens)
+        self.probe = narrow.probe
+
+    def logits(self, lm: Any, states: Tensor) -> Tensor:
+        """(B, T, d) last states → (B, T, V)."""
+        return self.over_vocabulary(lm, states)
+
+
+class NoProjection(AnswerProjection):
+    """Hands over the states where logits are looked for, (B, T, d) instead of (B, T, V): for what is fitted on them."""
+
+    def logits(self, lm: Any, states: Tensor) -> Tensor:
+        """(B, T, d) last states, as they are."""
+        return states
 
 
 @torch.no_grad()

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from predgen.answers.build import Table
+from predgen.answers.tables import AnswerTable
 from predgen.decoding.decode import Decoded, decode, read_and_decode
 from predgen.decoding.generate import generate_freely
 from predgen.model.outputs import Scores, StepOutput
@@ -160,6 +161,21 @@ class WritingMethod(Method[Prefix]):
         """The prefix grown by the cue."""
         shown = cue[None].expand(prompt.mask.shape[0], -1)
         return self.writer.read_on(prompt, shown, torch.ones_like(shown))
+
+    def posterior_loss(self, log_posterior: Tensor, answer_index: Tensor, target: Tensor) -> Tensor:
+        """What `learn` makes of the answers' probabilities under gold history; where they are among allowed tokens.
+
+        Args:
+            log_posterior: (B, A).
+            answer_index: (B,) gold answers.
+            target: (B,) gold numbers or class indices.
+
+        Returns:
+            (B,); here the writer's loss, the mean over the answer's tokens.
+        """
+        assert isinstance(self.table, AnswerTable)
+        tokens = self.table.target_mask[answer_index].sum(dim=1)
+        return -log_posterior.gather(1, answer_index[:, None])[:, 0] / tokens
 
     @abstractmethod
     def conclude(self, prompt: Prefix, decoded: Decoded) -> Scores:

@@ -12,7 +12,7 @@ from predgen.answers.tables import AnswerTable
 from predgen.config import DirectorHistory, OwnTokens, SamplingMode
 from predgen.decoding.decode import Decoded
 from predgen.decoding.score import trie_scores
-from predgen.model.director import Answer, Director, Reading
+from predgen.model.director import Answer, Director, PosteriorDirector, Reading
 from predgen.model.history import History, gold_history, write_history
 from predgen.model.losses import JointLoss
 from predgen.model.method import WritingMethod
@@ -126,6 +126,14 @@ class PredGen(WritingMethod):
         if not taught.any():
             return (weight * writer_loss).mean()
         return self.joint((weight * writer_loss).mean(), (weight * director_loss)[taught].mean())
+
+    def posterior_loss(self, log_posterior: Tensor, answer_index: Tensor, target: Tensor) -> Tensor:
+        """As `WritingMethod.posterior_loss`, joined with the loss of a director that scores the posterior."""
+        writer_loss = super().posterior_loss(log_posterior, answer_index, target)
+        director: object = self.director  # to the type checker a module is no protocol's
+        if not isinstance(director, PosteriorDirector):
+            return writer_loss
+        return self.joint(writer_loss, director.score(log_posterior, answer_index, target))
 
     @torch.no_grad()
     def conclude(self, prompt: Prefix, decoded: Decoded) -> Scores:

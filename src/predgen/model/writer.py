@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from transformers import DynamicCache, PreTrainedModel
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
-from predgen.model.answer_projection import AnswerProjection, answer_projection
+from predgen.model.answer_projection import AnswerProjection, NoProjection, WholeProjection, answer_projection
 from predgen.model.packing import Lines, lay_out
 from predgen.model.prefix import Prefix, Tree, Written, as_prefix
 from predgen.model.tree_mask import layer_windows, tree_bias
@@ -59,7 +59,20 @@ class Writer(nn.Module):
     @contextlib.contextmanager
     def over_vocabulary(self) -> Iterator[None]:
         """All logits while it lasts, for what no answer holds."""
-        kept, self.projection = self.projection, None
+        kept = self.projection
+        with self._projecting(None if kept is None or kept.probe is None else WholeProjection(kept)):
+            yield
+
+    @contextlib.contextmanager
+    def giving_states(self) -> Iterator[None]:
+        """While it lasts all passes give last states, width d, where they give logits otherwise, width V."""
+        assert self.projection is not None, "only a plain projection can be left out"
+        with self._projecting(NoProjection(self.projection.tokens)):
+            yield
+
+    @contextlib.contextmanager
+    def _projecting(self, projection: AnswerProjection | None) -> Iterator[None]:
+        kept, self.projection = self.projection, projection
         try:
             yield
         finally:

@@ -19,6 +19,7 @@ from predgen.training.bench import Bench
 from predgen.training.examiner import Verdict
 from predgen.training.plan import Plan
 from predgen.training.prepare import Prepared
+from predgen.training.probe import probe_sha256
 from predgen.training.record_folder import FieldRecord, SharedRecord
 from predgen.training.run_folder import RunRecord
 
@@ -153,6 +154,7 @@ def _base(trained: Trained) -> dict[str, Any]:
         "revision": trained.plan.config.model.revision,
         "sha256": base.sha256,
         "licence": base.licence,
+        "probe": probe_sha256(trained.plan.folder),
     }
 
 

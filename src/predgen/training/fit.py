@@ -33,6 +33,7 @@ from predgen.training.finish import Trained, finished_run
 from predgen.training.guards import StopOnSignal, TimeBudget
 from predgen.training.plan import Plan, plan_run
 from predgen.training.prepare import GivenRows, Say
+from predgen.training.probe import check_start, copy_probe, put_probe, start_writer
 from predgen.training.progress import MetricsLog, ProgressBar
 from predgen.training.results import draw_figures, write_splits
 from predgen.training.resume import can_go_on, checkpoint_to_go_on_from, cut_log, stored_steps
@@ -162,6 +163,8 @@ def _fit(
     start = None if origin is None else start_weights(origin, bench.base.sha256, trust_remote_code)
     factory = MethodFactory(plan, bench, start, say, trust_remote_code)
     course = set_course(factory, processes, under_way=checkpoint is not None)
+    if origin is None:
+        check_start(course.method, len(course.rows), plan.config)
     plan = replace(plan, config=course.config)
 
     first_step = 0 if checkpoint is None else step_of(checkpoint)
@@ -172,6 +175,14 @@ def _fit(
         write_text(folder / CONFIG, plan.config.to_yaml())
         write_splits(folder, plan.prepared)
         cut_log(folder, first_step)
+
+    if origin is not None and processes.main:
+        copy_probe(origin, folder)
+    if checkpoint is None and origin is None:
+        start_writer(course.method, course.rows, plan.config, folder, processes, say)
+    else:
+        processes.wait()
+        put_probe(course.method, folder)
 
     def evaluate_dev() -> DevResult:
         method = course.method
@@ -188,6 +199,7 @@ def _fit(
         parts = trained_tensors(method)
         method = factory.rebuild(course.total_steps).to(course.device)
         load_trained(method, parts)
+        put_probe(method, folder)
     # A run that went on does not have the scores of before; the weights are the best ones' again.
     best_step = trainer.best()
     on_dev = trainer.dev_results.get(best_step) or evaluate_dev()

@@ -4,6 +4,7 @@
     adapter_model.safetensors, adapter_config.json     the writer's adapter, plain peft
     held_out.json            how far off each decision was on dev rows: what intervals and sets are made of
     director.safetensors     the director or head, if the method has one
+    probe.safetensors        what is added to the output weights of the answers' tokens, if the writer started with it
     tokenizer.json, …        the tokenizer
     config.yaml              the resolved settings; `predgen fit --config` takes it
     splits.json              which rows of the source were train, dev and test
@@ -30,7 +31,7 @@ from predgen.errors import RunFolderError
 FORMAT_VERSION = 3
 RECORD, CONFIG, SPLITS, METRICS, LOG = "predgen.json", "config.yaml", "splits.json", "metrics.json", "metrics.jsonl"
 DIRECTOR, CARD, FIGURES, CHECKPOINTS = "director.safetensors", "README.md", "figures", "checkpoints"
-HELD_OUT = "held_out.json"
+HELD_OUT, PROBE = "held_out.json", "probe.safetensors"
 KIND = "kind"  # stands in predgen.json of a run that gives several answers; see `record_folder`
 
 

@@ -1,0 +1,149 @@
+"""Where the writer starts: at the base as it is, or with a probe on the answers' tokens, which stays as it was fitted.
+
+The probe is fitted once, before the first step, and kept in the run folder: a run that goes on reads it there, and so
+does whoever loads the run.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from predgen.answers.tables import AnswerTable
+from predgen.config import RunConfig
+from predgen.data.batches import TrainingRow
+from predgen.decoding.score import is_one_stretch
+from predgen.downloads import sha256_of
+from predgen.errors import ConfigError, RunFolderError
+from predgen.model.director import PosteriorDirector
+from predgen.model.method import WritingMethod
+from predgen.model.probe import Gold, fit_probe, read_states, rows_to_fit
+from predgen.model.writer import Writer
+from predgen.peft_methods import peft_method
+from predgen.processes import Processes
+from predgen.training.run_folder import PROBE
+
+Say = Callable[[str], None]
+
+_FEWEST_ROWS = 20  # of fewer no share can be held out that says anything
+
+
+def check_start(method: nn.Module, rows: int, config: RunConfig) -> None:
+    """Refuses a probe that is asked for where none can be fitted, before anything is written.
+
+    Raises:
+        ConfigError: The message says why.
+    """
+    reason = _why_not(method, rows, config) if config.writer.start == "probe" else None
+    if reason is not None:
+        raise ConfigError("writer.start=probe cannot be had here:", reason, "Leave writer.start out.")
+
+
+def start_writer(
+    method: nn.Module, rows: Sequence[TrainingRow], config: RunConfig, folder: Path, processes: Processes, say: Say
+) -> None:
+    """Fits the probe that the settings ask for, writes it to the run folder and puts it into the writer.
+
+    Args:
+        method: Before its first step.
+        rows: That it will be trained on.
+        config: The settings.
+        folder: The run folder; the main process writes there.
+        processes: That work together; each reads what the main one wrote.
+        say: Takes one line at a time.
+    """
+    if processes.main:
+        _fit(method, rows, config, folder, say)
+    processes.wait()
+    put_probe(method, folder)
+
+
+def check_probe(folder: Path, expected: str) -> None:
+    """Whether a run folder's probe is the one that the run was trained with.
+
+    Args:
+        folder: The run folder.
+        expected: The file's SHA-256.
+
+    Raises:
+        RunFolderError: If it is missing or another.
+    """
+    found = probe_sha256(folder)
+    if found != expected:
+        raise RunFolderError(
+            f"{folder / PROBE} is {'missing' if found is None else 'not the one that the run was trained with'}.",
+            remedy="Restore it from a copy, or fit again.",
+        )
+
+
+def put_probe(method: nn.Module, folder: Path) -> None:
+    """Puts a run folder's probe into the writer of a method built for the same answers, if there is one."""
+    if not (folder / PROBE).exists():
+        return
+    probe, writer = load_file(folder / PROBE), method.writer
+    assert isinstance(writer, Writer) and writer.projection is not None
+    assert torch.equal(probe["tokens"], writer.projection.tokens.cpu())
+    writer.projection.probe = probe["weight"].to(writer.projection.tokens.device)
+
+
+def copy_probe(origin: Path, folder: Path) -> None:
+    """Takes over the probe of a run that training starts from, if it has one."""
+    if (origin / PROBE).exists():
+        shutil.copy2(origin / PROBE, folder / PROBE)
+
+
+def probe_sha256(folder: Path) -> str | None:
+    """Of a run folder's probe; None where it has none."""
+    return sha256_of(folder / PROBE) if (folder / PROBE).exists() else None
+
+
+def _fit(method: nn.Module, rows: Sequence[TrainingRow], config: RunConfig, folder: Path, say: Say) -> None:
+    asked = config.writer.start
+    if asked == "base" or _why_not(method, len(rows), config) is not None:
+        return
+    assert isinstance(method, WritingMethod) and isinstance(method.table, AnswerTable)
+    assert method.writer.projection is not None
+    if asked is None and not isinstance(getattr(method, "director", None), PosteriorDirector):
+        return
+    started, seed = time.monotonic(), config.train.seed
+    writer, table, tokens = method.writer, method.table, method.writer.projection.tokens
+    device = tokens.device
+    chosen = [rows[row] for row in rows_to_fit(len(rows), (1 + table.inner.shape[0]) * writer.hidden_size, seed)]
+    states = read_states(writer, table, [row.ids for row in chosen], config.train.eval_batch_size)
+    gold = Gold(
+        torch.tensor([row.answer_index for row in chosen], device=device),
+        torch.tensor([row.target for row in chosen], device=device, dtype=torch.float32),
+        torch.tensor([row.weight for row in chosen], device=device, dtype=torch.float32),
+    )
+    probe = fit_probe(writer, table, states, gold, method.posterior_loss, seed)
+    seconds = f"{time.monotonic() - started:.0f} s"
+    if probe is None:
+        say(f"The writer starts as its base: a probe on {len(chosen)} rows did no better ({seconds}).")
+        return
+    tensors = {"tokens": tokens.cpu(), "weight": probe.weight.cpu()}
+    save_file(tensors, folder / PROBE)
+    say(
+        f"The writer starts from a probe of its base on {len(chosen)} rows, cross-validated loss "
+        f"{probe.base_loss:.3f} → {probe.loss:.3f} ({seconds}). (writer.start)"
+    )
+
+
+def _why_not(method: nn.Module, rows: int, config: RunConfig) -> str | None:
+    """What keeps a method from starting with a probe, if anything does."""
+    if peft_method(config.peft.method).whole:
+        return "All weights learn, those of the output among them, and stand in the run folder as a plain model."
+    if not isinstance(method, WritingMethod):
+        return "The method does not write a single answer."
+    if not isinstance(method.table, AnswerTable) or not is_one_stretch(method.writer, method.table):
+        return "The answers are not listed, or are too many to be read in one pass."
+    if method.writer.projection is None:
+        return "The writer's logits are no plain product of its states, or the whole vocabulary is asked for."
+    if rows < _FEWEST_ROWS:
+        return f"There are {rows} training rows, fewer than {_FEWEST_ROWS}."
+    return None

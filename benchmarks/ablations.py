@@ -32,6 +32,7 @@ COMMON = (
     "train.epochs=1",
     "train.evaluations=2",
     "writer.normalise=vocabulary",
+    "writer.start=base",
 )
 # What differs from the paper's method: probabilities over the whole vocabulary, token sampling to p = 1 at half time,
 # value director on the mean state, squared error, released WDAL, every history teaches the director.
@@ -66,6 +67,13 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "ranked probability + sum, in space": ("director.kind=crps", "loss=sum", "writer.normalise=space"),
     "value director + sum, in space": ("loss=sum", "writer.normalise=space"),
     "generator, in space": ("method=generator", "writer.normalise=space"),
+    "expected value + sum, in space, from a probe": (
+        "director.kind=expected",
+        "loss=sum",
+        "writer.normalise=space",
+        "writer.start=probe",
+    ),
+    "generator, in space, from a probe": ("method=generator", "writer.normalise=space", "writer.start=probe"),
 }
 DECISIONS = ("director", "mean", "median", "mode", "greedy", "mixed")
 

@@ -36,6 +36,7 @@ DirectorKind = Literal[
 ]
 DirectorError = Literal["squared", "absolute", "huber"]
 Normalise = Literal["vocabulary", "space"]
+WriterStart = Literal["base", "probe"]
 DirectorHistory = Literal["any", "own"]
 Precision = Literal["fp32", "bf16", "fp16"]
 LearningRateSchedule = Literal["cosine", "linear", "constant"]
@@ -280,7 +281,7 @@ class WriterConfig:
     loss_over: Literal["answer", "all"] = "answer"  # "all": prompt tokens too, as the released code has it
     # "probe": output weights of the answers' tokens are fitted to the base's states before training; "base": they are
     # the base's; None: probe where the director scores the posterior (expected, crps) and the answers go in one pass
-    start: Literal["base", "probe"] | None = None
+    start: WriterStart | None = None
 
 
 @dataclass(frozen=True, config=_STRICT)

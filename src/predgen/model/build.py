@@ -13,7 +13,7 @@ from predgen.answers.build import Table
 from predgen.answers.option_table import OptionTable
 from predgen.answers.spaces import FreeNumber, Grid, Space
 from predgen.answers.tables import AnswerTable
-from predgen.config import AnswerKind, DirectorKind, Normalise, RunConfig, Scoring, Task
+from predgen.config import AnswerKind, DirectorKind, Normalise, RunConfig, Scoring, Task, WriterStart
 from predgen.decoding.fields import one_tree
 from predgen.errors import ConfigError, nearest
 from predgen.model.baselines import Generator, Predictor
@@ -196,6 +196,19 @@ def director_kind(config: RunConfig, task: Task, space: Space) -> DirectorKind:
     if kind == "released":
         return "vocabulary" if task == "classification" else "ordered_released"
     return kind
+
+
+def start_of(config: RunConfig, task: Task, space: Space) -> WriterStart:
+    """Where the writer starts, as the settings mean it.
+
+    A probe is the default where the writer's own probabilities are what is learned and reported, however the losses
+    are joined; what the paper's directors read of the states is not.
+    """
+    if config.writer.start is not None:
+        return config.writer.start
+    if config.method != "predgen" or config.writer.normalise == "vocabulary":
+        return "base"
+    return "probe" if director_kind(config, task, space) in _OVER_ALL_ANSWERS else "base"
 
 
 def loss_name(config: RunConfig, task: Task, space: Space) -> str:

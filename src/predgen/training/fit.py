@@ -16,6 +16,7 @@ from predgen.data.objects import RowsInMemory
 from predgen.errors import Interrupted
 from predgen.evaluation import Targets
 from predgen.loading import load
+from predgen.model.build import start_of
 from predgen.model.outputs import Scores
 from predgen.peft_methods import PeftMethod
 from predgen.processes import ALONE, Processes, join_processes
@@ -179,7 +180,8 @@ def _fit(
     if origin is not None and processes.main:
         copy_probe(origin, folder)
     if checkpoint is None and origin is None:
-        start_writer(course.method, course.rows, plan.config, folder, processes, say)
+        asked = start_of(plan.fields[0], plan.prepared.schema.fields[0].task, bench.spaces[0])
+        start_writer(course.method, course.rows, asked, plan.config, folder, processes, say)
     else:
         processes.wait()
         put_probe(course.method, folder)

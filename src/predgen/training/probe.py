@@ -16,12 +16,11 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from predgen.answers.tables import AnswerTable
-from predgen.config import RunConfig
+from predgen.config import RunConfig, WriterStart
 from predgen.data.batches import TrainingRow
 from predgen.decoding.score import is_one_stretch
 from predgen.downloads import sha256_of
 from predgen.errors import ConfigError, RunFolderError
-from predgen.model.director import PosteriorDirector
 from predgen.model.method import WritingMethod
 from predgen.model.probe import Gold, fit_probe, read_states, rows_to_fit
 from predgen.model.writer import Writer
@@ -46,20 +45,31 @@ def check_start(method: nn.Module, rows: int, config: RunConfig) -> None:
 
 
 def start_writer(
-    method: nn.Module, rows: Sequence[TrainingRow], config: RunConfig, folder: Path, processes: Processes, say: Say
+    method: nn.Module,
+    rows: Sequence[TrainingRow],
+    start: WriterStart,
+    config: RunConfig,
+    folder: Path,
+    processes: Processes,
+    say: Say,
 ) -> None:
-    """Fits the probe that the settings ask for, writes it to the run folder and puts it into the writer.
+    """Fits the probe that the settings mean, writes it to the run folder and puts it into the writer.
 
     Args:
         method: Before its first step.
         rows: That it will be trained on.
+        start: Where it starts.
         config: The settings.
         folder: The run folder; the main process writes there.
         processes: That work together; each reads what the main one wrote.
         say: Takes one line at a time.
     """
-    if processes.main:
-        _fit(method, rows, config, folder, say)
+    if processes.main and start == "probe":
+        reason = _why_not(method, len(rows), config)
+        if reason is None:
+            _fit(method, rows, config, folder, say)
+        else:
+            say(f"The writer starts as its base, without a probe. {reason} (writer.start)")
     processes.wait()
     put_probe(method, folder)
 
@@ -104,13 +114,8 @@ def probe_sha256(folder: Path) -> str | None:
 
 
 def _fit(method: nn.Module, rows: Sequence[TrainingRow], config: RunConfig, folder: Path, say: Say) -> None:
-    asked = config.writer.start
-    if asked == "base" or _why_not(method, len(rows), config) is not None:
-        return
     assert isinstance(method, WritingMethod) and isinstance(method.table, AnswerTable)
     assert method.writer.projection is not None
-    if asked is None and not isinstance(getattr(method, "director", None), PosteriorDirector):
-        return
     started, seed = time.monotonic(), config.train.seed
     writer, table, tokens = method.writer, method.table, method.writer.projection.tokens
     device = tokens.device
@@ -139,7 +144,7 @@ def _why_not(method: nn.Module, rows: int, config: RunConfig) -> str | None:
     if peft_method(config.peft.method).whole:
         return "All weights learn, those of the output among them, and stand in the run folder as a plain model."
     if not isinstance(method, WritingMethod):
-        return "The method does not write a single answer."
+        return "The method gives several answers to a row, or writes none."
     if not isinstance(method.table, AnswerTable) or not is_one_stretch(method.writer, method.table):
         return "The answers are not listed, or are too many to be read in one pass."
     if method.writer.projection is None:

@@ -54,7 +54,7 @@ def test_a_generator_may_ask_for_one(settings: list[str]) -> None:
 @pytest.mark.parametrize(
     ("changed", "why"),
     [
-        (("method=predictor",), "does not write"),
+        (("method=predictor",), "or writes none"),
         (("writer.normalise=vocabulary",), "whole vocabulary"),
         (("space.high=9999", "space.decimals=1", "director.kind=value"), "too many"),
         (("data.train_size=12",), "12 training rows"),

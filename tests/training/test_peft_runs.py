@@ -145,7 +145,7 @@ def test_exported_and_merged_it_is_a_plain_model(settings: list[str], peft: str,
 
 @pytest.mark.parametrize("peft", ["lora", "moslora", "prompt-tuning"])
 def test_exported_alone_the_adapter_goes_into_its_base(settings: list[str], peft: str, tmp_path: Path) -> None:
-    run = quiet_fit([*settings, *SMALL, "train.evaluations=1", f"peft.method={peft}"])
+    run = quiet_fit([*settings, *SMALL, "train.evaluations=1", "writer.start=base", f"peft.method={peft}"])
     said: list[str] = []
     export(run.folder, tmp_path / "adapter", merged=False, say=said.append)
     assert ("import predgen.peft_methods" in said[0]) == (peft == "moslora")

@@ -25,7 +25,7 @@ from predgen.peft_methods import peft_method
 from predgen.record_run import RecordRun
 from predgen.run import Run
 from predgen.scoring import BATCH_TOKENS
-from predgen.training.probe import check_probe, put_probe
+from predgen.training.probe import check_probe, put_probe, read_probe
 from predgen.training.record_folder import read_shared
 from predgen.training.run_folder import DIRECTOR, HELD_OUT, RunRecord, read_json, read_record
 
@@ -209,7 +209,7 @@ def _put_together(
             own[name].copy_(tensor)
     if record.base.get("probe") is not None:
         check_probe(folder, record.base["probe"])
-        put_probe(method, folder)
+        put_probe(method, read_probe(folder))
     method.eval().to("cuda" if torch.cuda.is_available() else "cpu")
     encoder = PromptEncoder(tokenizer, prompt.cue, record.max_tokens, prompt.long, prompt.chat)
     return _Parts(method, spaces, encoder, tokenizer, held_out)

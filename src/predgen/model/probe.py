@@ -26,6 +26,8 @@ from predgen.model.writer import Writer
 STRENGTHS = (0.3, 0.1, 0.03, 0.01, 0.003, 0.001)
 _FOLDS = 4
 _STEPS = 60  # of L-BFGS; it is convex, and near its end long before
+_MOST_ROWS = 1000  # reading one costs a third of what training on it once does
+_MOST_NUMBERS = 2**26  # of all states together; a quarter of a gigabyte
 
 
 class Gold(NamedTuple):
@@ -160,7 +162,3 @@ def rows_to_fit(rows: int, numbers_each: int, seed: int) -> Iterable[int]:
     """
     most = min(_MOST_ROWS, _MOST_NUMBERS // numbers_each)
     return torch.randperm(rows, generator=torch.Generator().manual_seed(seed))[:most].sort().values.tolist()
-
-
-_MOST_ROWS = 1000
-_MOST_NUMBERS = 2**26  # of all states together; a quarter of a gigabyte

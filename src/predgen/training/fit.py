@@ -34,7 +34,7 @@ from predgen.training.finish import Trained, finished_run
 from predgen.training.guards import StopOnSignal, TimeBudget
 from predgen.training.plan import Plan, plan_run
 from predgen.training.prepare import GivenRows, Say
-from predgen.training.probe import check_start, copy_probe, put_probe, start_writer
+from predgen.training.probe import check_start, copy_probe, share_probe, start_writer
 from predgen.training.progress import MetricsLog, ProgressBar
 from predgen.training.results import draw_figures, write_splits
 from predgen.training.resume import can_go_on, checkpoint_to_go_on_from, cut_log, stored_steps
@@ -179,12 +179,11 @@ def _fit(
 
     if origin is not None and processes.main:
         copy_probe(origin, folder)
-    if checkpoint is None and origin is None:
+    if checkpoint is not None or origin is not None:
+        share_probe(course.method, folder, processes)
+    else:
         asked = start_of(plan.fields[0], plan.prepared.schema.fields[0].task, bench.spaces[0])
         start_writer(course.method, course.rows, asked, plan.config, folder, processes, say)
-    else:
-        processes.wait()
-        put_probe(course.method, folder)
 
     def evaluate_dev() -> DevResult:
         method = course.method
@@ -201,7 +200,7 @@ def _fit(
         parts = trained_tensors(method)
         method = factory.rebuild(course.total_steps).to(course.device)
         load_trained(method, parts)
-        put_probe(method, folder)
+        share_probe(method, folder, processes)
     # A run that went on does not have the scores of before; the weights are the best ones' again.
     best_step = trainer.best()
     on_dev = trainer.dev_results.get(best_step) or evaluate_dev()

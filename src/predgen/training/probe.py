@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import load_file, save_file
-from torch import nn
+from torch import Tensor, nn
 
 from predgen.answers.tables import AnswerTable
 from predgen.config import RunConfig, WriterStart
@@ -61,7 +61,7 @@ def start_writer(
         start: Where it starts.
         config: The settings.
         folder: The run folder; the main process writes there.
-        processes: That work together; each reads what the main one wrote.
+        processes: That work together; the main one's probe is everyone's.
         say: Takes one line at a time.
     """
     if processes.main and start == "probe":
@@ -70,8 +70,12 @@ def start_writer(
             _fit(method, rows, config, folder, say)
         else:
             say(f"The writer starts as its base, without a probe. {reason} (writer.start)")
-    processes.wait()
-    put_probe(method, folder)
+    share_probe(method, folder, processes)
+
+
+def share_probe(method: nn.Module, folder: Path, processes: Processes) -> None:
+    """Puts the run folder's probe, as the main process finds it, into every process's writer; there may be none."""
+    put_probe(method, processes.gathered(read_probe(folder) if processes.main else None)[0])
 
 
 def check_probe(folder: Path, expected: str) -> None:
@@ -92,11 +96,16 @@ def check_probe(folder: Path, expected: str) -> None:
         )
 
 
-def put_probe(method: nn.Module, folder: Path) -> None:
-    """Puts a run folder's probe into the writer of a method built for the same answers, if there is one."""
-    if not (folder / PROBE).exists():
+def read_probe(folder: Path) -> dict[str, Tensor] | None:
+    """A run folder's probe: its tokens, and what is added to their output weights; None where it has none."""
+    return load_file(folder / PROBE) if (folder / PROBE).exists() else None
+
+
+def put_probe(method: nn.Module, probe: dict[str, Tensor] | None) -> None:
+    """Puts a probe, if there is one, into the writer of a method built for the same answers."""
+    if probe is None:
         return
-    probe, writer = load_file(folder / PROBE), method.writer
+    writer = method.writer
     assert isinstance(writer, Writer) and writer.projection is not None
     assert torch.equal(probe["tokens"], writer.projection.tokens.cpu())
     writer.projection.probe = probe["weight"].to(writer.projection.tokens.device)

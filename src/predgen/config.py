@@ -280,7 +280,8 @@ class WriterConfig:
     normalise: Normalise | None = None
     loss_over: Literal["answer", "all"] = "answer"  # "all": prompt tokens too, as the released code has it
     # "probe": output weights of the answers' tokens are fitted to the base's states before training; "base": they are
-    # the base's; None: probe where the director scores the posterior (expected, crps) and the answers go in one pass
+    # the base's; None: probe for numbers that go in one pass, of a generator or a director that scores them (expected,
+    # crps)
     start: WriterStart | None = None
 
 

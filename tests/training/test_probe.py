@@ -25,7 +25,7 @@ def said_by(settings: list[str]) -> tuple[Fitted, str]:
     return fitted, "\n".join(lines)
 
 
-def test_the_default_director_starts_from_a_probe_that_stays(settings: list[str]) -> None:
+def test_numbers_start_from_a_probe_that_stays(settings: list[str]) -> None:
     fitted, said = said_by(settings)
     assert "The writer starts from a probe of its base on 30 rows, cross-validated loss " in said
     probe = fitted.run.method.writer.projection.probe
@@ -39,15 +39,22 @@ def test_the_default_director_starts_from_a_probe_that_stays(settings: list[str]
 
 @pytest.mark.parametrize(
     "changed",
-    [("writer.start=base",), ("director.kind=value",), ("method=generator",), ("writer.normalise=vocabulary",)],
+    [
+        ("writer.start=base",),
+        ("director.kind=value",),
+        ("method=generator", "data.target=label"),
+        ("method=generator", "writer.normalise=vocabulary"),
+        ("writer.normalise=vocabulary",),
+    ],
 )
 def test_others_start_as_their_base(settings: list[str], changed: tuple[str, ...]) -> None:
     fitted, said = said_by([*settings, *changed, "train.max_steps=1"])
     assert "probe" not in said and not (fitted.folder / "probe.safetensors").exists()
 
 
-def test_a_generator_may_ask_for_one(settings: list[str]) -> None:
-    fitted, said = said_by([*settings, "method=generator", "data.target=label", "writer.start=probe"])
+@pytest.mark.parametrize("changed", [(), ("data.target=label", "writer.start=probe")])
+def test_so_does_a_generator_of_numbers_or_one_that_asks_for_it(settings: list[str], changed: tuple[str, ...]) -> None:
+    fitted, said = said_by([*settings, "method=generator", *changed])
     assert "starts from a probe" in said and (fitted.folder / "probe.safetensors").exists()
 
 

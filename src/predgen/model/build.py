@@ -201,14 +201,15 @@ def director_kind(config: RunConfig, task: Task, space: Space) -> DirectorKind:
 def start_of(config: RunConfig, task: Task, space: Space) -> WriterStart:
     """Where the writer starts, as the settings mean it.
 
-    A probe is the default where the writer's own probabilities are what is learned and reported, however the losses
-    are joined; what the paper's directors read of the states is not.
+    A probe is the default for numbers whose probabilities are what is learned and reported: by a generator, or behind a
+    director that scores them, however the losses are joined. The paper's directors read states, which it leaves alone.
     """
     if config.writer.start is not None:
         return config.writer.start
-    if config.method != "predgen" or config.writer.normalise == "vocabulary":
+    if config.method == "predictor" or config.writer.normalise == "vocabulary" or not isinstance(space, Grid):
         return "base"
-    return "probe" if director_kind(config, task, space) in _OVER_ALL_ANSWERS else "base"
+    learned = config.method == "generator" or director_kind(config, task, space) in _OVER_ALL_ANSWERS
+    return "probe" if learned else "base"
 
 
 def loss_name(config: RunConfig, task: Task, space: Space) -> str:

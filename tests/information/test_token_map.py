@@ -114,10 +114,11 @@ def test_hidden_maps(loaded: Loaded, method: str, target: str) -> None:
         assert made.columns[0].name == made.answer
 
 
-def test_gradients_add_up_to_the_change(loaded: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("target", ["label", "rating"])
+def test_gradients_add_up_to_the_change(loaded: Loaded, monkeypatch: pytest.MonkeyPatch, target: str) -> None:
     pytest.importorskip("captum")
     monkeypatch.setattr(gradients, "_STEPS", 200)
-    run = loaded("predgen", "label")
+    run = loaded("predgen", target)
     prompted = prompt_of(run, TEXT)
     made = explain(run, TEXT, "gradients", prompted)
     method = run.method

@@ -13,6 +13,7 @@ from predgen.answers.spaces import LabelSet
 from predgen.errors import ConfigError
 from predgen.information.answers import Said
 from predgen.model.losses import token_losses
+from predgen.model.writer import last_columns
 from predgen.run import Run
 
 if TYPE_CHECKING:
@@ -70,9 +71,8 @@ Reads = Callable[[Tensor, Tensor], Tensor]  # (B, n, d) embeddings and (B, n) ma
 
 def _written_log_prob(method: Any, place: int, tokens: list[int]) -> Reads:
     def read(embeddings: Tensor, mask: Tensor) -> Tensor:
-        output = method.writer.lm(
-            inputs_embeds=embeddings, attention_mask=mask, use_cache=False, logits_to_keep=len(tokens) + 1
-        )
+        last = last_columns(mask, len(tokens) + 1)
+        output = method.writer(last, inputs_embeds=embeddings, attention_mask=mask, use_cache=False)
         logits = output.logits[:, :-1]
         rows = logits.shape[0]
         allowed = None

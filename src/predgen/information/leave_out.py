@@ -106,7 +106,7 @@ def _behind(writer: Writer, whole: ReadPrompts, stretches: Sequence[Stretch]) ->
     distance = where[:, None] - torch.cat([prompt, where])[None]
     bias = blank_where_unseen(sees[None], distance[None], writer.dtype, writer.windows)
     shown = prefix.ids[:, stop[owner] + place]
-    output = writer.lm(
+    output = writer(
         input_ids=shown,
         attention_mask=bias,
         position_ids=where[None],

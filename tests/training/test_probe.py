@@ -131,3 +131,12 @@ def test_starting_again_before_the_first_checkpoint_fits_it_again(
 
 def _interrupted(*arguments: object) -> None:
     raise KeyboardInterrupt
+
+
+def test_the_card_says_that_the_adapter_is_not_all(settings: list[str], tmp_path: Path) -> None:
+    cards = []
+    for start in ("probe", "base"):
+        out = f"out={tmp_path / start}"
+        folder = said_by([*settings, "train.max_steps=1", f"writer.start={start}", out])[0].folder
+        cards.append((folder / "README.md").read_text())
+    assert ["probe.safetensors" in card for card in cards] == [True, False]

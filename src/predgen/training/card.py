@@ -90,6 +90,10 @@ def limits(run: BaseRun, metrics: Mapping[str, Any]) -> list[str]:
         "Intervals and sets hold their level over rows like the "
         f"{record.data['dev']['rows']} dev rows they were made from, on average, and not for every kind of row."
     )
+    if record.base.get("probe") is not None:
+        said.append(
+            "The adapter is not all: predgen reads `probe.safetensors` with it, which peft alone does not know."
+        )
     if not first.calibration.rows:
         said.append("Probabilities are not calibrated: the dev rows were too few, or it was not asked for.")
     if "test" not in metrics:

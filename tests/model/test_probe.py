@@ -21,8 +21,10 @@ BODIES = ["bad", "The film was very good and I liked it a lot", "a good one", "t
 GRID = NumberGrid(0, 13, 0)  # "1" is an answer, and goes on to others
 
 
-def method_of(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, scoring: str = "tree") -> PredGen:
-    config = load_config(assignments=["data.target=y", "task=regression"])
+def method_of(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, scoring: str = "tree", loss: str = "sum"
+) -> PredGen:
+    config = load_config(assignments=["data.target=y", "task=regression", f"loss={loss}"])
     writer = build_writer(model, config, "paths" if scoring == "paths" else "tree")
     table = AnswerTable(build_trie(GRID, tokenizer, CUE))
     method = build_fields_method(writer, [table], [[]], [Setting(config, "regression", GRID, 9, Scale(6.0, 4.0))])
@@ -101,6 +103,15 @@ def test_what_is_fitted_is_the_best_there_is(llama: PreTrainedModel, byte_level:
         penalised(change).backward()
         found.append(change.grad.norm().item())
     assert found[0] < 0.01 * found[1]
+
+
+def test_nothing_but_the_probe_is_fitted(llama: PreTrainedModel, byte_level: PreTrainedTokenizerFast) -> None:
+    """Neither the model nor what an adaptive loss learns has a gradient afterwards."""
+    method = method_of(llama, byte_level, loss="adaptive")
+    states, gold = made_up(method, 40)
+    assert any("log_scales" in name for name, _ in method.named_parameters())
+    assert fit_probe(method.writer, method.table, states, gold, method.posterior_loss, seed=0) is not None
+    assert all(parameter.grad is None for parameter in method.parameters())
 
 
 def test_what_the_states_do_not_say_is_not_fitted(llama: PreTrainedModel, byte_level: PreTrainedTokenizerFast) -> None:

@@ -2,10 +2,10 @@
 
 Fine-tuning by an adapter begins with whatever the base would write, and a frozen output layer turns states into answers
 only as fast as the layers below learn to move them. Of few rows most steps then go into the answers' form and spread. A
-linear probe on the frozen states is a convex fit that takes seconds; starting from it, fine-tuning keeps more of what
-the base knows (Kumar et al. 2022, linear probing before fine-tuning). Here the probe is no head of its own: it is added
-to the output weights of the tokens that answers are written with, at every place of the trie, so that the posterior it
-gives is still the writer's, and everything that reads the writer reads it.
+linear probe on the frozen states is a small smooth fit that takes seconds; starting from it, fine-tuning keeps more of
+what the base knows (Kumar et al. 2022, linear probing before fine-tuning). Here the probe is no head of its own: it is
+added to the output weights of the tokens that answers are written with, at every place of the trie, so that the
+posterior it gives is still the writer's, and everything that reads the writer reads it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from predgen.model.writer import Writer
 # How strongly large weights are held down, from most to least: λ of λ · ‖U‖², beside a mean loss of about 1.
 STRENGTHS = (0.3, 0.1, 0.03, 0.01, 0.003, 0.001)
 _FOLDS = 4
-_STEPS = 60  # of L-BFGS; it is convex, and near its end long before
+_STEPS = 60  # of L-BFGS, which is near its end long before
 _MOST_ROWS = 1000  # reading one costs a third of what training on it once does
 _MOST_NUMBERS = 2**26  # of all states together; a quarter of a gigabyte
 
@@ -81,7 +81,7 @@ def fit_probe(writer: Writer, table: AnswerTable, states: Tensor, gold: Gold, lo
         table: The space's trie.
         states: (N, 1 + M, d), as `read_states` gives them.
         gold: N answers.
-        loss: Of each row, convex or nearly so.
+        loss: Of each row; where it is convex in the logits, as cross-entropy is, there is one best probe.
         seed: Of the folds.
 
     Returns:
@@ -143,9 +143,9 @@ class _Fit:
         optimizer = torch.optim.LBFGS([weight], max_iter=_STEPS, history_size=20, line_search_fn="strong_wolfe")
 
         def closure() -> Tensor:
-            optimizer.zero_grad()
             total = self.loss(weight, rows) + strength * weight.square().sum()
-            total.backward()  # type: ignore[no-untyped-call]
+            # Joint losses may have weights of their own, which are not to learn yet.
+            (weight.grad,) = torch.autograd.grad(total, [weight])
             return total
 
         optimizer.step(closure)  # type: ignore[no-untyped-call]

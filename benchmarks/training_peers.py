@@ -87,13 +87,13 @@ def _step(trainer: Trainer, rows: Sequence[Any]) -> Step:
 
 
 def released(lm: Any, batch: Batch, checkpointing: bool) -> Step:
-    """The paper's released step at p = 1, restated from a description of it.
+    """The paper's released step at p = 1, restated from what it does (Kowsher/PredGen, modeling.py, 6e82000).
 
-    The answer is written token by token over the whole vocabulary, as many tokens as gold has, by passes whose graph is
-    kept though no loss reads it. Then prompt and answer are read again for the logits of every position: the writer's
-    loss is over all of them; the director's reads them all for classes, and is the ordered penalty at the answer's
-    positions for numbers. Both are means of the batch. Whether the release keeps a cache while it writes is not said:
-    here it does, which is the faster way. With checkpointing transformers keeps none, and all is read for each token.
+    The answer is written token by token over the whole vocabulary, as many tokens as gold has, in evaluation mode with
+    a cache, by passes whose graph is kept though no loss reads it. Then, in training mode, prompt and answer are read
+    again for the logits of every position: the writer's loss is over all of them; the director's reads them all for
+    classes, and is the ordered penalty at the answer's positions for numbers. Both are means of the batch.
+    Checkpointing holds for training mode alone, so that it does not spare what the writing keeps.
     """
     if checkpointing:
         lm.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
@@ -106,22 +106,18 @@ def released(lm: Any, batch: Batch, checkpointing: bool) -> Step:
     places = torch.linspace(59, 2, 59, device=device)
     places = (places / places.mean())[:width]
 
-    def write() -> tuple[Tensor, list[Tensor]]:
-        text, shown = batch.prompts, batch.prompts
-        cache = None if checkpointing else DynamicCache()
-        graph = []
+    def write() -> tuple[Tensor, DynamicCache]:
+        text, shown, cache = batch.prompts, batch.prompts, DynamicCache()
         for _ in range(width):
-            logits = lm(
-                input_ids=text if checkpointing else shown, past_key_values=cache, use_cache=not checkpointing
-            ).logits[:, -1:]
-            graph.append(logits)
-            shown = logits.argmax(dim=-1)
+            logits = lm(input_ids=shown, past_key_values=cache, use_cache=True).logits
+            shown = logits[:, -1:].argmax(dim=-1)
             text = torch.cat([text, shown], dim=1)
-        return text, graph
+        return text, cache
 
     def run() -> Tensor:
+        lm.eval()
+        text, _graph = write()  # the cache's tensors hold the graph of all these passes until the step is over
         lm.train()
-        text, _graph = write()
         logits = lm(input_ids=text, use_cache=False).logits.float()
         writer = functional.cross_entropy(logits[:, :-1].flatten(0, 1), batch.texts[:, 1:].flatten())
         if director is None:

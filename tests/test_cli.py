@@ -233,7 +233,8 @@ def test_models_and_data_list_source_size_and_licence() -> None:
         (["evaluate", "{run}", "{rows}", "--split", "tset"], "did you mean 'test'"),
         (["show", "{shop}"], "holds no predgen run"),
         (["tune", "{rows}", "--target", "label", "--model", "{shop}/base", "--out", "{rows}"], "rows.csv is a file"),
-        (["reproduce", "table1", "--only-tables", "--out", "{shop}/none"], "holds no finished cell of table1"),
+        (["reproduce", "table1", "--only-tables", "--out", "{shop}/none"], "holds no finished cell of table1\\."),
+        (["reproduce", "fig6", "--only-tables", "--out", "{shop}/none"], "no finished cell of fig6 that changes"),
     ],
 )
 def test_wrong_inputs_are_told_apart(shop: Path, arguments: list[str], words: str) -> None:

@@ -11,7 +11,15 @@ import torch
 from torch import Tensor
 
 from predgen.answers.spaces import LabelSet
-from predgen.config import DirectorConfig, Precision, RunConfig, SamplingConfig, SamplingMode, TrainConfig
+from predgen.config import (
+    DirectorConfig,
+    Precision,
+    RunConfig,
+    SamplingConfig,
+    SamplingMode,
+    TrainConfig,
+    WriterConfig,
+)
 from predgen.model.build import Setting, build_method, build_writer
 from predgen.model.outputs import StepOutput
 from predgen.model.scale import Scale, scale_of
@@ -122,7 +130,9 @@ class Systems:
     def _config(self, method: str, sampling: SamplingConfig) -> RunConfig:
         train = TrainConfig(precision=self.group.precision, gradient_checkpointing=self.group.checkpointing)
         director = DirectorConfig(kind="class" if self._labels else "value")
-        return RunConfig(method=method, sampling=sampling, director=director, train=train)
+        # Over the vocabulary, as TRL and the released step have it: among the allowed tokens is another, cheaper loss.
+        writer = WriterConfig(normalise="vocabulary")
+        return RunConfig(method=method, writer=writer, sampling=sampling, director=director, train=train)
 
     def _setting(self, method: str, sampling: SamplingConfig | None = None) -> Setting:
         space, targets = self.batch.space, self.batch.inputs["target"].tolist()

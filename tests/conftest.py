@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
+import importlib
 import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 import pytest
@@ -184,6 +186,13 @@ TINY_MODELS = {
     "mistral": tiny_mistral,
     "gemma2": tiny_gemma2,
 }
+
+
+@pytest.fixture
+def benchmark_module(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], ModuleType]:
+    """Loads a file of `benchmarks/` by its name."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "benchmarks"))
+    return importlib.import_module
 
 
 @pytest.fixture(scope="session")

@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import importlib
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
-import pytest
 import torch
 
-BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+Load = Callable[[str], ModuleType]
 
 
-@pytest.fixture
-def load(monkeypatch: pytest.MonkeyPatch) -> object:
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    return importlib.import_module
-
-
-def test_every_system_takes_its_turn_and_the_first_round_is_not_counted(load: object) -> None:
-    rounds: ModuleType = load("rounds")  # type: ignore[operator]
+def test_every_system_takes_its_turn_and_the_first_round_is_not_counted(benchmark_module: Load) -> None:
+    rounds = benchmark_module("rounds")
     order: list[str] = []
     systems = {name: lambda name=name: order.append(name) or len(order) for name in "abcd"}
     timed = rounds.shuffled_rounds(systems, 5, fewer={"d": 2})
@@ -30,15 +23,15 @@ def test_every_system_takes_its_turn_and_the_first_round_is_not_counted(load: ob
     assert len(rounds.shuffled_rounds(systems, 3, warm=True)["a"].clock) == 3
 
 
-def test_ratios_are_of_medians(load: object) -> None:
-    rounds: ModuleType = load("rounds")  # type: ignore[operator]
+def test_ratios_are_of_medians(benchmark_module: Load) -> None:
+    rounds = benchmark_module("rounds")
     mine, other = rounds.Timed([1.0, 3.0, 9.0], [4.0, 4.0, 4.0]), rounds.Timed([2.0, 2.0, 2.0], [1.0, 2.0, 8.0])
     assert mine.over(other) == {"ratio": 1.5, "processor_ratio": 2.0}
     assert (mine.spread()["min_s"], mine.spread()["median_s"], mine.spread()["max_s"]) == (1.0, 3.0, 9.0)
 
 
-def test_records_are_kept_under_the_same_settings_alone(load: object, tmp_path: Path) -> None:
-    records: ModuleType = load("records")  # type: ignore[operator]
+def test_records_are_kept_under_the_same_settings_alone(benchmark_module: Load, tmp_path: Path) -> None:
+    records = benchmark_module("records")
     path = tmp_path / "new" / "found.json"
     records.write_records(path, {"threads": 2}, [{"case": "a"}])
     assert records.kept_records(path, {"threads": 2}) == [{"case": "a"}]
@@ -46,8 +39,8 @@ def test_records_are_kept_under_the_same_settings_alone(load: object, tmp_path: 
     assert records.kept_records(None, {}) == records.kept_records(tmp_path / "none.json", {}) == []
 
 
-def test_operations_of_products_and_attention_are_counted_in_both_directions(load: object) -> None:
-    matmul: ModuleType = load("matmul")  # type: ignore[operator]
+def test_operations_of_products_and_attention_are_counted_in_both_directions(benchmark_module: Load) -> None:
+    matmul = benchmark_module("matmul")
     left, right = torch.ones(3, 5, requires_grad=True), torch.ones(5, 7)
     count, _ = matmul.count_operations(lambda: (left @ right).sum())
     assert count == 2 * 3 * 5 * 7

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import importlib
-from pathlib import Path
+from collections.abc import Callable
+from types import ModuleType
 
 import pytest
 import torch
 
-BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
-
 
 @pytest.mark.model
-def test_teacher_forcing_there_has_the_loss_of_a_plain_language_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    systems, task = (importlib.import_module(name) for name in ("training_systems", "training_task"))
+def test_teacher_forcing_there_has_the_loss_of_a_plain_language_model(
+    benchmark_module: Callable[[str], ModuleType],
+) -> None:
+    systems, task = map(benchmark_module, ("training_systems", "training_task"))
     made = systems.Systems(systems.Group(task.Case(2, 12, 4), "fp32", False, "smollm2-135m", "cpu"))
     method, batch = made.method("token", 0.0), made.batch
     with torch.no_grad():

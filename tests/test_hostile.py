@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import importlib
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
-BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
-
 
 @pytest.fixture
-def hostile(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    return importlib.import_module("hostile")
+def hostile(benchmark_module: Callable[[str], ModuleType]) -> ModuleType:
+    return benchmark_module("hostile")
 
 
 @pytest.mark.parametrize(

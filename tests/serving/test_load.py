@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
 import itertools
 import json
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -18,15 +16,13 @@ from predgen.prediction import to_json
 from predgen.serving.app import create_app
 from predgen.serving.settings import Settings
 
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 ROWS = [{"text": f"text {number}"} for number in range(8)]
 ANSWERS = [{"prediction": "a", "probabilities": {"a": 0.5 + number / 20}, "set": ["a"]} for number in range(8)]
 
 
 @pytest.fixture
-def load(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    return importlib.import_module("load")
+def load(benchmark_module: Callable[[str], ModuleType]) -> ModuleType:
+    return benchmark_module("load")
 
 
 @asynccontextmanager

@@ -105,9 +105,9 @@ def reproduce(
         for path in written:
             say(f"Written: {path}")
     if only_tables and not written:
-        alone = " that changes anything" if all(len(experiment.variants) > 1 for experiment in wanted) else ""
+        which = " that changes anything" if all(len(experiment.variants) > 1 for experiment in wanted) else ""
         raise PredgenError(
-            f"{ledger.cells} holds no finished cell of {', '.join(named)}{alone}.",
+            f"{ledger.cells} holds no finished cell of {', '.join(named)}{which}.",
             remedy="Run them first, or name the folder of finished ones: --cells.",
         )
     if not whole:

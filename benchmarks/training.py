@@ -28,8 +28,9 @@ at which the same rounds multiplied 2048 x 2048 matrices of the same type; opera
 attention. The losses of teacher forcing and of TRL must agree in float32, and all gradients be finite.
 
 Groups that the JSON file holds already with all that is asked are kept, so that a long run can be stopped and gone on
-with. `--quick`: two cases in float32 without checkpointing, two rounds, memory of the first case alone. Models other
-than SmolLM2 have random weights, for times on a GPU; the large ones and `--device cuda` have not been tried yet.
+with. `--quick`: two cases in float32 without checkpointing, two rounds of the small one and one of the other, and the
+peak memory of four systems in the small one. Models other than SmolLM2 have random weights, for times on a GPU; the
+large ones and `--device cuda` have not been tried yet.
 Beside the JSON stands the same as markdown tables.
 """
 
@@ -40,7 +41,7 @@ import importlib.metadata
 import itertools
 import json
 import warnings
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -58,10 +59,11 @@ from training_task import Case
 
 CASES = (Case(8, 64, 4), Case(16, 128, 6), Case(4, 512, 6), Case(8, 64, 16))
 QUICK = CASES[:2]
+QUICK_MEMORY = ("trl sft", "released p=1", REFERENCE, "predgen token p=1")  # a process each, most of it imports
 CLOSE = 1e-4  # how near the same loss must come in float32, relative
 
 
-def measure(group: Group, asked: Sequence[str], rounds: int, with_memory: bool) -> list[dict[str, Any]]:
+def measure(group: Group, asked: Sequence[str], rounds: int, memory_of: Collection[str]) -> list[dict[str, Any]]:
     names = group.systems(asked)
     systems = Systems(group)
     steps = {name: systems.step(name) for name in names}
@@ -88,7 +90,8 @@ def measure(group: Group, asked: Sequence[str], rounds: int, with_memory: bool) 
     records = []
     for name in names:
         product, operations = timed[f"product {precisions[name]}"], products[precisions[name]][1]
-        memory = alone(__file__, [*asked_of(group), name]) if with_memory else {"peak_mb": None, "step_mb": None}
+        measured = name in memory_of
+        memory = alone(__file__, [*asked_of(group), name]) if measured else {"peak_mb": None, "step_mb": None}
         records.append(
             {
                 **described(group),
@@ -168,25 +171,34 @@ def groups(arguments: argparse.Namespace) -> list[tuple[Group, int]]:
     # The plainest first, so that a run that is stopped has those.
     for switch, precision, case in itertools.product(checkpointing, precisions, cases):
         group = Group(case, precision, switch == "on", arguments.model, arguments.device)
-        usual = 2 if arguments.quick else 7 if precision == "fp32" and switch == "off" else 3
+        usual = 7 if precision == "fp32" and switch == "off" else 3
+        if arguments.quick:
+            usual = 2 if case == QUICK[0] else 1
         found.append((group, arguments.rounds or usual))
     return found
 
 
-def holds(records: list[dict[str, Any]], names: Sequence[str], rounds: int, with_memory: bool) -> bool:
+def with_memory(arguments: argparse.Namespace, case: Case) -> Collection[str]:
+    """The systems whose peak memory is measured in a case."""
+    if arguments.without_memory or (arguments.quick and case != QUICK[0]):
+        return ()
+    return QUICK_MEMORY if arguments.quick else SYSTEMS
+
+
+def holds(records: list[dict[str, Any]], names: Sequence[str], rounds: int, memory_of: Collection[str]) -> bool:
     """Whether a group's records have all that is asked; else it is measured anew, since ratios are of one run."""
     enough = {
         record["system"]
         for record in records
-        if record["rounds"] >= rounds and (record["peak_mb"] is not None or not with_memory)
+        if record["rounds"] >= rounds and (record["peak_mb"] is not None or record["system"] not in memory_of)
     }
     return enough >= set(names)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="two cases in float32, two rounds")
-    parser.add_argument("--rounds", type=int, help="7 in float32 without checkpointing, else 3; 2 with --quick")
+    parser.add_argument("--quick", action="store_true", help="two cases in float32, two rounds and one")
+    parser.add_argument("--rounds", type=int, help="7 in float32 without checkpointing, else 3; fewer with --quick")
     parser.add_argument("--cases", nargs="+", help="rows, prompt and answer tokens, as 8,64,4")
     parser.add_argument("--precision", nargs="+", choices=tuple(DTYPES))
     parser.add_argument("--checkpointing", nargs="+", choices=("off", "on"))
@@ -221,10 +233,10 @@ def main() -> None:
     )
     for group, rounds in groups(arguments):
         mine = [record for record in records if described(group).items() <= record.items()]
-        with_memory = not (arguments.without_memory or (arguments.quick and group.case != QUICK[0]))
-        if not holds(mine, group.systems(asked), rounds, with_memory):
+        memory_of = with_memory(arguments, group.case)
+        if not holds(mine, group.systems(asked), rounds, memory_of):
             records = [record for record in records if record not in mine]
-            mine = measure(group, asked, rounds, with_memory)
+            mine = measure(group, asked, rounds, memory_of)
             records += mine
             write_records(arguments.json, settings, records)
         print(group)

@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +94,48 @@ def test_a_cell_that_was_made_with_other_settings_is_named(fake: Fake, tmp_path:
     outcome = run_grid(cells, ledger, quiet)
     assert outcome.stale == [cells[0].id] and fake.ran == [cells[1].id]
     assert "1 of these made with other settings" in outcome.line()
+
+
+def test_a_cell_without_some_of_the_rates_is_named_and_tries_them_when_asked(fake: Fake, tmp_path: Path) -> None:
+    (cell,), ledger = some_cells(1), Ledger(tmp_path)
+    ledger.keep(cell.id, {"cell": cell.facts(), "digest": digest_of(cell), "rates": [{"learning_rate": 4e-4}]})
+    outcome = run_grid([cell], ledger, quiet)
+    assert (outcome.before, outcome.fewer, fake.ran) == ([cell.id], [cell.id], [])
+    assert "1 of these without some of today's learning rates" in outcome.line()
+    assert run_grid([cell], ledger, quiet, more_rates=True).finished == [cell.id] and fake.ran == [cell.id]
+
+
+def test_more_rates_leave_a_cell_of_other_settings_alone(fake: Fake, tmp_path: Path) -> None:
+    (cell,), ledger = some_cells(1), Ledger(tmp_path)
+    ledger.keep(cell.id, {"cell": cell.facts(), "digest": "of other days", "rates": []})
+    assert run_grid([cell], ledger, quiet, more_rates=True).stale == [cell.id] and not fake.ran
+
+
+@pytest.mark.parametrize("earlier_is_better", [True, False])
+def test_more_rates_keep_the_runs_that_were_fitted_and_score_only_a_better_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, earlier_is_better: bool
+) -> None:
+    """The earlier run's dev value is made better or worse than any run's, so that the choice is known."""
+    (cell,), whole, part = some_cells(1), Ledger(tmp_path / "whole"), Ledger(tmp_path / "part")
+    run_grid([cell], part, quiet)
+    record = part.result(cell.id)
+    assert record["rates"][0]["metric"] == "pearson"
+    record["rates"][0]["value"] = 1.0 if earlier_is_better else -1.0
+    part.keep(cell.id, record)
+    shutil.rmtree(part.out / "runs")  # another machine's
+    monkeypatch.setitem(SCALES, "smoke", replace(SCALES["smoke"], rates=(0.01, 0.03)))
+    run_grid([cell], whole, quiet)
+    assert run_grid([cell], part, quiet, more_rates=True).finished == [cell.id]
+    assert [folder.name for folder in (part.out / "runs" / cell.id).iterdir()] == ["rate-0.03"]
+    found, fresh = part.result(cell.id), whole.result(cell.id)
+    assert found["rates"][0] == record["rates"][0]
+    assert found["rates"][1] == {**fresh["rates"][1], "seconds": found["rates"][1]["seconds"]}
+    assert found["digest"] == fresh["digest"] and found["seconds"] > record["seconds"]
+    if earlier_is_better:
+        assert all(found[name] == record[name] for name in ("chosen", "dev", "reports", "settings", "resamples"))
+    else:
+        assert found["chosen"] == 0.03 and found["settings"]["train"]["learning_rate"] == 0.03
+    assert not run_grid([cell], part, quiet, more_rates=True).finished
 
 
 def test_a_failed_cell_stops_no_other_and_is_tried_again_on_request(fake: Fake, tmp_path: Path) -> None:
@@ -200,6 +244,20 @@ def test_the_command_fits_scores_and_writes_tables(tmp_path: Path) -> None:
     assert "data:image/png;base64," in (tmp_path / "o" / "tables" / "table2.html").read_text()
     assert call(*arguments).output.startswith("Cells: 2 finished before.")
     assert "2 cells, 0 to do" in call(*arguments, "--dry-run").output
+
+
+def test_a_dry_run_counts_the_rates_that_finished_cells_have_not_tried(
+    fake: Fake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = [*SMOKE, "--methods", "predictor", "--out", tmp_path]
+    cells = cells_of(EXPERIMENTS["table2"], SCALES["smoke"], tasks=["lcp"], methods=["predictor"])
+    tried = {"rates": [{"learning_rate": 0.01}], "seconds": 8.0}
+    Ledger(tmp_path).keep(cells[0].id, {"cell": cells[0].facts(), "digest": digest_of(cells[0]), **tried})
+    assert "1 cells, 0 to do" in call(*arguments, "--dry-run", "--more-rates").output
+    monkeypatch.setitem(SCALES, "smoke", replace(SCALES["smoke"], rates=(0.01, 0.03)))
+    assert "1 cells, 0 to do" in call(*arguments, "--dry-run").output
+    result = call(*arguments, "--dry-run", "--more-rates").output
+    assert "1 cells, 1 to do" in result and "finished, more rates" in " ".join(result.split())
 
 
 def test_bad_input_is_named_before_anything_runs(tmp_path: Path) -> None:

@@ -52,6 +52,6 @@ def test_ray_runs_each_cell_and_their_outcomes_come_together(monkeypatch: pytest
     monkeypatch.setattr(grid, "run_cell", run)
     cells = cells_of(EXPERIMENTS["table2"], SCALES["smoke"], tasks=["lcp"], methods=["generator"], seeds=range(3))
     said: list[str] = []
-    outcome = launch.run_with_ray(cells, Ledger(tmp_path), said.append, False, None)
+    outcome = launch.run_with_ray(cells, Ledger(tmp_path), said.append, False, None, False)
     assert outcome.finished == [cells[0].id, cells[2].id] and list(outcome.failed) == [cells[1].id]
     assert said[-1].startswith("3 of 3 cells") and len(Ledger(tmp_path).results()) == 2

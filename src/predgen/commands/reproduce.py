@@ -45,6 +45,9 @@ def reproduce(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List the cells with what each will take.")] = False,
     shard: Annotated[str, typer.Option(help="Run part i of n of the cells: i/n.")] = "1/1",
     retry: Annotated[bool, typer.Option("--retry", help="Try cells again that failed.")] = False,
+    more_rates: Annotated[
+        bool, typer.Option("--more-rates", help="Finished cells try the learning rates that they have not tried yet.")
+    ] = False,
     only_tables: Annotated[bool, typer.Option("--only-tables", help="Run nothing; write the tables anew.")] = False,
     data_root: DataRoot = None,
     out_folder: Annotated[str, typer.Option("--out", help="Run folders, failures and tables.")] = "runs/reproduce",
@@ -84,19 +87,21 @@ def reproduce(
     mine = part_of(list(cells.values()), shard)
     ledger = Ledger(Path(out_folder), Path(cells_folder) if cells_folder else None)
     if dry_run:
-        _print_costs(mine, ledger)
+        _print_costs(mine, ledger, more_rates)
         return
     whole, written = True, list[Path]()
     try:
         if not only_tables:
             run = run_grid if launch is None else launch
-            outcome = run(mine, ledger, say, retry, data_root)
+            outcome = run(mine, ledger, say, retry, data_root, more_rates)
             say(outcome.line())
             for kind, problems in (("Failed", outcome.failed), ("Too large", outcome.too_large)):
                 for cell, problem in problems.items():
                     say(f"{kind}: {cell}: {problem}")
             for cell in outcome.stale:
                 say(f"Made with other settings: {cell}; remove {ledger.cells / cell}.json to fit it again.")
+            if outcome.fewer:
+                say("--more-rates tries the learning rates that are missing, and keeps what was done.")
             if outcome.failed and not retry:
                 say(f"Each error is in {ledger.out / 'failed'}; --retry tries these cells again.")
             whole = not (outcome.failed or outcome.too_large)
@@ -114,9 +119,10 @@ def reproduce(
         raise PredgenError("Not all cells are finished.", remedy="The lines above say why.")
 
 
-def _print_costs(cells: Sequence[Cell], ledger: Ledger) -> None:
+def _print_costs(cells: Sequence[Cell], ledger: Ledger, more_rates: bool) -> None:
     from predgen.reproduce.cell import rates_of
     from predgen.reproduce.costs import cost_of, matrix_speed
+    from predgen.reproduce.grid import rates_to_try
     from predgen.reproduce.hardware import memory_for_models
 
     speed, finished = matrix_speed(), ledger.results()
@@ -128,10 +134,18 @@ def _print_costs(cells: Sequence[Cell], ledger: Ledger) -> None:
         memory = "?" if cost is None else f"{cost.memory / 2**30:.1f} GiB"
         large = cost is not None and bool(available) and cost.memory > available
         spoken = "?" if cost is None else f"{'' if cost.measured else '~'}{_duration(cost.seconds)}"
-        table.add_row(cell.id, state, str(len(rates_of(cell))), memory + (" (too large)" if large else ""), spoken)
-        if state != "finished":
+        left = rates_to_try(cell, ledger, more_rates)
+        runs = str(len(left)) if state == "finished" and left else str(len(rates_of(cell)))
+        table.add_row(
+            cell.id,
+            f"{state}, more rates" if state == "finished" and left else state,
+            runs,
+            memory + (" (too large)" if large else ""),
+            spoken,
+        )
+        if left:
             todo, too_large = todo + 1, too_large + large
-            seconds += 0.0 if cost is None else cost.seconds
+            seconds += 0.0 if cost is None else cost.seconds * len(left) / len(rates_of(cell))
     out.print(table)
     say(
         f"{len(cells)} cells, {todo} to do: about {_duration(seconds)} on this machine ({speed / 1e9:.0f} GFLOP/s), "

@@ -195,10 +195,13 @@ def config_of(cell: Cell, rate: float, out: str | None = None) -> RunConfig:
 
 
 def digest_of(cell: Cell) -> str:
-    """SHA-256 over what is asked of all its runs, the seed aside: what was made with another is another result."""
-    asked = [settings_of(cell, rate) for rate in rates_of(cell)]
-    for settings in asked:
-        del settings["train"]["seed"]
+    """SHA-256 over what is asked of its runs: what was made with another is another result.
+
+    Seed and learning rates are left out: a cell that has tried more rates has chosen among more, and its record names
+    them.
+    """
+    asked = settings_of(cell, rates_of(cell)[0])
+    del asked["train"]["seed"], asked["train"]["learning_rate"]
     return hashlib.sha256(json.dumps([asked, cell.changed], sort_keys=True).encode()).hexdigest()
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from predgen.errors import ConfigError, Interrupted, ModelError
-from predgen.reproduce.cell import Cell, digest_of
+from predgen.reproduce.cell import Cell, digest_of, rates_of
 from predgen.reproduce.costs import check_memory
 from predgen.reproduce.hardware import memory_for_models
 from predgen.reproduce.ledger import Ledger
@@ -24,6 +25,7 @@ class Outcome:
         finished: Now.
         before: Finished already.
         stale: Those of them that were made with other settings than the grid has now.
+        fewer: Those of them that have not tried all its learning rates, and were not asked to.
         elsewhere: Being done by another process.
         failed: With the error; now, or earlier and not asked to be tried again.
         too_large: With what they need.
@@ -32,6 +34,7 @@ class Outcome:
     finished: list[str] = field(default_factory=list)
     before: list[str] = field(default_factory=list)
     stale: list[str] = field(default_factory=list)
+    fewer: list[str] = field(default_factory=list)
     elsewhere: list[str] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
     too_large: dict[str, str] = field(default_factory=dict)
@@ -46,6 +49,7 @@ class Outcome:
             (len(self.finished), "finished now"),
             (len(self.before), "finished before"),
             (len(self.stale), "of these made with other settings than today's"),
+            (len(self.fewer), "of these without some of today's learning rates"),
             (len(self.elsewhere), "being run by another process"),
             (len(self.failed), "failed"),
             (len(self.too_large), "too large for this machine"),
@@ -53,7 +57,14 @@ class Outcome:
         return "Cells: " + ", ".join(f"{count} {what}" for count, what in parts if count) + "."
 
 
-def run_grid(cells: Sequence[Cell], ledger: Ledger, say: Say, retry: bool = False, root: str | None = None) -> Outcome:
+def run_grid(
+    cells: Sequence[Cell],
+    ledger: Ledger,
+    say: Say,
+    retry: bool = False,
+    root: str | None = None,
+    more_rates: bool = False,
+) -> Outcome:
     """Runs what is not finished; a cell that fails is written down, and stops no other.
 
     Args:
@@ -62,21 +73,25 @@ def run_grid(cells: Sequence[Cell], ledger: Ledger, say: Say, retry: bool = Fals
         say: Takes one line at a time.
         retry: Whether cells that failed earlier are tried again.
         root: A folder of data, as `data.root`.
+        more_rates: Whether finished cells try the learning rates that they have not tried yet.
 
     Raises:
         Interrupted: If it was stopped; what is half done goes on next time.
     """
     outcome = Outcome()
     for number, cell in enumerate(cells):
-        if ledger.finished(cell.id):
+        if not rates_to_try(cell, ledger, more_rates):
             outcome.before.append(cell.id)
-            if ledger.result(cell.id).get("digest") != digest_of(cell):
+            record = ledger.result(cell.id)
+            if _is_stale(record, cell):
                 outcome.stale.append(cell.id)
+            elif _untried(record, cell):
+                outcome.fewer.append(cell.id)
             continue
         with ledger.claim(cell.id) as mine:
             if not mine:
                 outcome.elsewhere.append(cell.id)
-            elif ledger.finished(cell.id):  # by another process, between the question and the claim
+            elif not rates_to_try(cell, ledger, more_rates):  # by another process, between the question and the claim
                 outcome.before.append(cell.id)
             elif ledger.failed(cell.id) and not retry:
                 outcome.failed[cell.id] = str(ledger.failure(cell.id)["message"])
@@ -103,6 +118,29 @@ def shard(cells: Sequence[Cell], which: str) -> list[Cell]:
     return list(cells[int(part) - 1 :: int(parts)])
 
 
+def rates_to_try(cell: Cell, ledger: Ledger, more_rates: bool) -> list[float]:
+    """The learning rates that a grid would fit a cell with; none where it is done.
+
+    Args:
+        cell: The cell.
+        ledger: What is done already.
+        more_rates: As `run_grid` takes it.
+    """
+    if not ledger.finished(cell.id):
+        return list(rates_of(cell))
+    record = ledger.result(cell.id)
+    return _untried(record, cell) if more_rates and not _is_stale(record, cell) else []
+
+
+def _untried(record: Mapping[str, Any], cell: Cell) -> list[float]:
+    tried = {each["learning_rate"] for each in record.get("rates", ())}
+    return [rate for rate in rates_of(cell) if rate not in tried]
+
+
+def _is_stale(record: Mapping[str, Any], cell: Cell) -> bool:
+    return bool(record.get("digest") != digest_of(cell))
+
+
 def _run_one(cell: Cell, ledger: Ledger, outcome: Outcome, say: Say, root: str | None) -> None:
     try:
         check_memory(cell, *memory_for_models())
@@ -112,7 +150,8 @@ def _run_one(cell: Cell, ledger: Ledger, outcome: Outcome, say: Say, root: str |
         say(str(problem))
         return
     try:
-        ledger.keep(cell.id, run_cell(cell, ledger, root, say))
+        before = ledger.result(cell.id) if ledger.finished(cell.id) else None
+        ledger.keep(cell.id, run_cell(cell, ledger, root, say, before))
     except (Interrupted, KeyboardInterrupt):
         raise Interrupted(
             f"Stopped in the cell {cell.id}; {len(outcome.finished)} cells were finished.",

@@ -11,7 +11,7 @@ from predgen.reproduce.cell import Cell
 from predgen.reproduce.grid import Outcome, Say, run_grid
 from predgen.reproduce.ledger import Ledger
 
-Launch = Callable[[Sequence[Cell], Ledger, Say, bool, str | None], Outcome]
+Launch = Callable[[Sequence[Cell], Ledger, Say, bool, str | None, bool], Outcome]
 
 
 def find_launcher(name: str) -> Launch | None:
@@ -32,7 +32,9 @@ def find_launcher(name: str) -> Launch | None:
     return run_with_ray
 
 
-def run_with_ray(cells: Sequence[Cell], ledger: Ledger, say: Say, retry: bool, root: str | None) -> Outcome:
+def run_with_ray(
+    cells: Sequence[Cell], ledger: Ledger, say: Say, retry: bool, root: str | None, more_rates: bool
+) -> Outcome:
     """Each cell as a task of its own, on whatever machine Ray finds for it; a GPU each, where the cluster has some.
 
     The folders must be on a file system that all machines share: the ledger is there, so that cells are claimed, kept
@@ -44,6 +46,7 @@ def run_with_ray(cells: Sequence[Cell], ledger: Ledger, say: Say, retry: bool, r
         say: Likewise; the cells' own lines go to Ray's logs.
         retry: Likewise.
         root: Likewise.
+        more_rates: Likewise.
     """
     import ray
 
@@ -51,7 +54,7 @@ def run_with_ray(cells: Sequence[Cell], ledger: Ledger, say: Say, retry: bool, r
     gpus = 1 if ray.cluster_resources().get("GPU") else 0
     task = ray.remote(num_gpus=gpus, num_cpus=1, max_retries=0)(_run_there)
     where = (str(ledger.out.resolve()), str(ledger.cells.resolve()))
-    waiting = [task.remote(cell, *where, retry, root) for cell in cells]
+    waiting = [task.remote(cell, *where, retry, root, more_rates) for cell in cells]
     whole = Outcome()
     while waiting:
         done, waiting = ray.wait(waiting, num_returns=1)
@@ -59,6 +62,7 @@ def run_with_ray(cells: Sequence[Cell], ledger: Ledger, say: Say, retry: bool, r
         whole.finished += one.finished
         whole.before += one.before
         whole.stale += one.stale
+        whole.fewer += one.fewer
         whole.elsewhere += one.elsewhere
         whole.failed |= one.failed
         whole.too_large |= one.too_large
@@ -66,5 +70,5 @@ def run_with_ray(cells: Sequence[Cell], ledger: Ledger, say: Say, retry: bool, r
     return whole
 
 
-def _run_there(cell: Cell, out: str, cells: str, retry: bool, root: str | None) -> Outcome:
-    return run_grid([cell], Ledger(Path(out), Path(cells)), print, retry, root)
+def _run_there(cell: Cell, out: str, cells: str, retry: bool, root: str | None, more_rates: bool) -> Outcome:
+    return run_grid([cell], Ledger(Path(out), Path(cells)), print, retry, root, more_rates)

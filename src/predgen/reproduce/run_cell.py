@@ -42,18 +42,20 @@ class Attempt:
 
     Args:
         rate: Its learning rate.
-        folder: Its run folder.
-        dev: What it reached on dev: metric, decision, value, step, and all decisions.
-        seconds: That this process spent on it.
+        folder: Its run folder; None where only the cell's record tells of it.
+        dev: What it reached on dev: metric, decision, value and step; of a run folder all decisions too.
+        seconds: That the process which fitted it spent on it.
     """
 
     rate: float
-    folder: Path
+    folder: Path | None
     dev: Mapping[str, Any]
     seconds: float
 
 
-def run_cell(cell: Cell, ledger: Ledger, root: str | None, say: Say) -> dict[str, Any]:
+def run_cell(
+    cell: Cell, ledger: Ledger, root: str | None, say: Say, before: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """Fits and scores a cell; what an earlier process has left half done goes on.
 
     Args:
@@ -61,6 +63,7 @@ def run_cell(cell: Cell, ledger: Ledger, root: str | None, say: Say) -> dict[str
         ledger: Where its run folders go.
         root: A folder of data, as `data.root`.
         say: Takes one line at a time.
+        before: Its record with fewer learning rates, whose runs are taken as they were.
 
     Returns:
         Its record, as `Ledger.keep` takes it.
@@ -70,8 +73,15 @@ def run_cell(cell: Cell, ledger: Ledger, root: str | None, say: Say) -> dict[str
         Interrupted: If it was stopped; it goes on when it is run again.
     """
     started = time.monotonic()
-    attempts = [_attempt(cell, rate, ledger, root, say) for rate in rates_of(cell)]
+    told = {attempt.rate: attempt for attempt in _told(before)}
+    rates = dict.fromkeys([*rates_of(cell), *told])  # in the cell's own order: of equals the first is chosen
+    attempts = [told.get(rate) or _attempt(cell, rate, ledger, root, say) for rate in rates]
+    tried = {"rates": [_fact(attempt) for attempt in attempts]}
     best = _best(attempts)
+    if best.folder is None:
+        assert before is not None
+        seconds = round(before["seconds"] + time.monotonic() - started, 1)
+        return {**before, **tried, "finished": now(), "seconds": seconds}
     run = load_single(best.folder)
     task, scale = find(cell.task), find_scale(cell.scale)
     reports, resamples = dict[str, Any](), dict[str, Any]()
@@ -90,23 +100,13 @@ def run_cell(cell: Cell, ledger: Ledger, root: str | None, say: Say) -> dict[str
     return {
         "cell": cell.facts(),
         "finished": now(),
-        "seconds": round(time.monotonic() - started, 1),
+        "seconds": round(sum(attempt.seconds for attempt in told.values()) + time.monotonic() - started, 1),
         "machine": machine(),
         "versions": versions(),
         "base": {name: value for name, value in run.record.base.items() if name in ("sha256", "licence")},
         "notes": notes,
         "rows": {name: run.record.data[name]["rows"] for name in ("train", "dev")},
-        "rates": [
-            {
-                "learning_rate": attempt.rate,
-                "metric": attempt.dev["metric"],
-                "value": short(attempt.dev["value"]),
-                "decision": attempt.dev["decision"],
-                "step": attempt.dev["step"],
-                "seconds": round(attempt.seconds, 1),
-            }
-            for attempt in attempts
-        ],
+        **tried,
         "chosen": best.rate,
         "dev": short({name: value for name, value in best.dev.items() if name != "event"}),
         "reports": short(reports),
@@ -155,6 +155,27 @@ def _attempt(cell: Cell, rate: float, ledger: Ledger, root: str | None, say: Say
     fit(config, say=say, resume=True, data=data, dev=selecting)
     dev = read_json(folder, METRICS)["dev"]
     return Attempt(rate, folder, dev, time.monotonic() - started)
+
+
+def _told(record: Mapping[str, Any] | None) -> list[Attempt]:
+    """The runs that a cell's record tells of."""
+    facts = ("metric", "value", "decision", "step")
+    return [
+        Attempt(each["learning_rate"], None, {name: each[name] for name in facts}, each["seconds"])
+        for each in (record["rates"] if record is not None else ())
+    ]
+
+
+def _fact(attempt: Attempt) -> dict[str, Any]:
+    """A run as the cell's record tells of it."""
+    return {
+        "learning_rate": attempt.rate,
+        "metric": attempt.dev["metric"],
+        "value": short(attempt.dev["value"]),
+        "decision": attempt.dev["decision"],
+        "step": attempt.dev["step"],
+        "seconds": round(attempt.seconds, 1),
+    }
 
 
 def _ours(folder: Path) -> bool:

@@ -10,6 +10,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 from predgen.config_reading import load_config
 from predgen.training.fit import Fitted, fit
 
+METHODS = ("predgen", "generator", "predictor")
+TASKS = ("classification", "regression")
 WORDS = ["good", "very good", "bad", "terrible", "not good", "liked it", "simply bad"]
 
 
@@ -29,6 +31,16 @@ def make_rows(count: int = 48) -> list[dict[str, object]]:
             }
         )
     return made
+
+
+@pytest.fixture(params=METHODS)
+def method(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+@pytest.fixture(params=TASKS)
+def task(request: pytest.FixtureRequest) -> str:
+    return request.param
 
 
 @pytest.fixture(scope="session")

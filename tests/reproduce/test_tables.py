@@ -122,7 +122,7 @@ def test_unequal_tuning_and_mixed_settings_are_noted(record: Make) -> None:
     cells = [record("predgen", rates=(0.001, 0.002)), record("generator"), record("generator", seed=1)]
     cells[2]["digest"] = "e" * 64
     (block,) = blocks_of(TABLE2, cells)
-    assert any("same learning rates" in note for note in block.notes)
+    assert "Learning rates: 0.001, 0.002. Tuned less, with fewer of them: Generator (0.001)." in block.notes
     assert any("different settings" in note for note in block.notes)
 
 

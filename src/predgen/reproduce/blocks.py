@@ -88,7 +88,7 @@ def _block(experiment: Experiment, column: Column, scale: str, split: str, group
         judged=judged,
         lines=lines,
         by_decision=_by_decision(ordered, experiment, split, judged),
-        notes=_notes(column, scale, split, ordered),
+        notes=_notes(column, experiment, scale, split, ordered),
     )
 
 
@@ -191,7 +191,24 @@ def _by_decision(
     return table
 
 
-def _notes(column: Column, scale: str, split: str, groups: Sequence[Group]) -> list[str]:
+def _fewer_rates(groups: Sequence[Group], experiment: Experiment) -> list[str]:
+    """Which lines have chosen among fewer learning rates than others, in one note; none where all tried the same."""
+    tried = [
+        [{each["learning_rate"] for each in record["rates"]} for record in group.records.values()] for group in groups
+    ]
+    most = set[float]().union(*(rates for seeds in tried for rates in seeds))
+    fewer = [
+        f"{title_of(group, experiment)} ({', '.join(f'{rate:g}' for rate in sorted(set.intersection(*seeds)))})"
+        for group, seeds in zip(groups, tried, strict=True)
+        if any(rates != most for rates in seeds)
+    ]
+    if not fewer:
+        return []
+    whole = ", ".join(f"{rate:g}" for rate in sorted(most))
+    return [f"Learning rates: {whole}. Tuned less, with fewer of them: {'; '.join(fewer)}."]
+
+
+def _notes(column: Column, experiment: Experiment, scale: str, split: str, groups: Sequence[Group]) -> list[str]:
     task, notes = find(column.task), list[str]()
     first = groups[0].report(split, groups[0].seeds[0])
     selected = sorted({str(record["dev"]["metric"]) for group in groups for record in group.records.values()})
@@ -209,9 +226,7 @@ def _notes(column: Column, scale: str, split: str, groups: Sequence[Group]) -> l
     if any(len(group.digests()) > 1 for group in groups):
         notes.append("Some lines mix cells that were made with different settings.")
     members = [record for group in groups for record in group.records.values()]
-    rates = {tuple(sorted(each["learning_rate"] for each in record["rates"])) for record in members}
-    if len(rates) > 1:
-        notes.append(f"Not all methods tried the same learning rates: {', '.join(map(str, sorted(rates)))}.")
+    notes += _fewer_rates(groups, experiment)
     repeated = first.get("also_in_train", 0)
     if repeated:
         notes.append(f"{repeated} of these rows have a text that is in the training rows too.")

@@ -135,14 +135,9 @@ def _print_costs(cells: Sequence[Cell], ledger: Ledger, more_rates: bool) -> Non
         large = cost is not None and bool(available) and cost.memory > available
         spoken = "?" if cost is None else f"{'' if cost.measured else '~'}{_duration(cost.seconds)}"
         left = rates_to_try(cell, ledger, more_rates)
-        runs = str(len(left)) if state == "finished" and left else str(len(rates_of(cell)))
-        table.add_row(
-            cell.id,
-            f"{state}, more rates" if state == "finished" and left else state,
-            runs,
-            memory + (" (too large)" if large else ""),
-            spoken,
-        )
+        runs = str(len(left or rates_of(cell)))
+        shown = "finished, more rates" if state == "finished" and left else state
+        table.add_row(cell.id, shown, runs, memory + (" (too large)" if large else ""), spoken)
         if left:
             todo, too_large = todo + 1, too_large + large
             seconds += 0.0 if cost is None else cost.seconds * len(left) / len(rates_of(cell))

@@ -37,6 +37,7 @@ DirectorKind = Literal[
 DirectorError = Literal["squared", "absolute", "huber"]
 Normalise = Literal["vocabulary", "space"]
 WriterStart = Literal["base", "probe"]
+WriterFinish = Literal["trained", "probe"]
 DirectorHistory = Literal["any", "own"]
 Precision = Literal["fp32", "bf16", "fp16"]
 LearningRateSchedule = Literal["cosine", "linear", "constant"]
@@ -283,6 +284,9 @@ class WriterConfig:
     # the base's; None: probe for numbers that go in one pass, of a generator or a director that scores them (expected,
     # crps)
     start: WriterStart | None = None
+    # "probe": after training the same weights are fitted to the trained writer's states, and kept if dev rows agree;
+    # "trained": they stay as they are
+    finish: WriterFinish = "trained"
 
 
 @dataclass(frozen=True, config=_STRICT)

@@ -170,9 +170,7 @@ def score_answer_rows(
         greedy answer is the likeliest of the mean. One for each answer that is given to a prompt.
     """
     answers = score_answers(method, encoded.prompts, batch_size, progress, batch_tokens, encoded.options, processes)
-    if len(encoded.rows) == len(encoded.cut):
-        return answers
-    return [_mean_of_windows(scores, encoded) for scores in answers]
+    return [over_windows(scores, encoded) for scores in answers]
 
 
 def score_rows(
@@ -187,7 +185,10 @@ def score_rows(
     return score_answer_rows(method, encoded, batch_size, progress, batch_tokens, processes)[0]
 
 
-def _mean_of_windows(scores: Scores, encoded: EncodedRows) -> Scores:
+def over_windows(scores: Scores, encoded: EncodedRows) -> Scores:
+    """Scores of prompts → of rows, as `score_answer_rows` has them; the same where every row is one prompt."""
+    if len(encoded.rows) == len(encoded.cut):
+        return scores
     row = torch.tensor(encoded.rows)
     windows = torch.bincount(row)
 

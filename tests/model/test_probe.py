@@ -13,7 +13,7 @@ from predgen.data.prompts import PromptEncoder
 from predgen.decoding.score import read_tree, score_trie, scores_of
 from predgen.model.build import Setting, build_fields_method, build_writer
 from predgen.model.predgen import PredGen
-from predgen.model.probe import Gold, fit_probe, read_states, rows_to_fit
+from predgen.model.probe import LAST_STRENGTHS, Gold, fit_probe, fit_probes, read_states, rows_to_fit, scores_under
 from predgen.model.scale import Scale
 
 CUE = "\nAnswer:"
@@ -103,6 +103,47 @@ def test_what_is_fitted_is_the_best_there_is(llama: PreTrainedModel, byte_level:
         penalised(change).backward()
         found.append(change.grad.norm().item())
     assert found[0] < 0.01 * found[1]
+
+
+def test_last_ones_hold_the_weights_themselves_down(llama: PreTrainedModel, byte_level: PreTrainedTokenizerFast) -> None:
+    """Gradients of the loss with its penalty, restated over the whole vocabulary, vanish at each of them."""
+    method = method_of(llama, byte_level)
+    table, tokens = method.table, method.writer.projection.tokens
+    states, gold = made_up(method, 60)
+    output, unit = llama.get_output_embeddings().weight.detach(), states.square().mean().sqrt()
+
+    def loss(log_posterior: Tensor, answer_index: Tensor, target: Tensor) -> Tensor:
+        return -log_posterior[torch.arange(60), answer_index]
+
+    def gradient(weight: Tensor, strength: float) -> Tensor:
+        weight = weight.clone().requires_grad_()
+        logits = states @ output.index_copy(0, tokens, weight).T
+        posterior = scores_of(logits, table, "space").log_posterior
+        total = loss(posterior, gold.answer_index, gold.target).mean() + strength * (weight * unit).square().sum()
+        return torch.autograd.grad(total, weight)[0].norm()
+
+    probes = fit_probes(method.writer, table, states, gold, loss)
+    assert len(probes) == len(LAST_STRENGTHS) > 1
+    for probe, strength in zip(probes, LAST_STRENGTHS, strict=True):
+        base = output[tokens]
+        assert gradient(base + probe, strength) < 0.02 * gradient(base, strength)
+    sizes = [(output[tokens] + probe).norm() for probe in probes]
+    assert sizes == sorted(sizes), "the less they are held down, the larger"
+
+
+def test_scores_under_a_probe_are_those_of_a_writer_that_has_it(
+    llama: PreTrainedModel, byte_level: PreTrainedTokenizerFast
+) -> None:
+    method = method_of(llama, byte_level)
+    writer, table, prompts = method.writer, method.table, prompts_of(byte_level)
+    probe = torch.randn(len(writer.projection.tokens), 32)
+    under = scores_under(writer, table, read_states(writer.eval(), table, prompts, batch_size=2), probe)
+    writer.projection.probe = probe
+    for row, prompt in enumerate(prompts):
+        ids = torch.tensor([prompt])
+        scores = score_trie(writer, writer.prefill(ids, torch.ones_like(ids)), table, "space")
+        torch.testing.assert_close(under.log_posterior[row], scores.log_posterior[0], atol=1e-4, rtol=1e-4)
+        assert under.greedy[row] == scores.greedy[0]
 
 
 def test_nothing_but_the_probe_is_fitted(llama: PreTrainedModel, byte_level: PreTrainedTokenizerFast) -> None:

@@ -58,6 +58,7 @@ def test_so_does_a_generator_of_numbers_or_one_that_asks_for_it(settings: list[s
     assert "starts from a probe" in said and (fitted.folder / "probe.safetensors").exists()
 
 
+@pytest.mark.parametrize("when", ["start", "finish"])
 @pytest.mark.parametrize(
     ("changed", "why"),
     [
@@ -69,10 +70,10 @@ def test_so_does_a_generator_of_numbers_or_one_that_asks_for_it(settings: list[s
     ],
 )
 def test_where_there_can_be_none_asking_for_one_is_refused(
-    settings: list[str], changed: tuple[str, ...], why: str, tmp_path: Path
+    settings: list[str], changed: tuple[str, ...], why: str, when: str, tmp_path: Path
 ) -> None:
-    with pytest.raises(ConfigError, match=why):
-        said_by([*settings, *changed, "writer.start=probe"])
+    with pytest.raises(ConfigError, match=f"writer.{when}=probe cannot be had here(.|\n)*{why}"):
+        said_by([*settings, *changed, f"writer.{when}=probe"])
     assert not (tmp_path / "run").exists(), "nothing was claimed, or overwritten"
 
 

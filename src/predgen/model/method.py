@@ -162,6 +162,20 @@ class WritingMethod(Method[Prefix]):
         shown = cue[None].expand(prompt.mask.shape[0], -1)
         return self.writer.read_on(prompt, shown, torch.ones_like(shown))
 
+    def answer_loss(self, log_posterior: Tensor, answer_index: Tensor) -> Tensor:
+        """The writer's loss of the answers' probabilities, the mean over each answer's tokens.
+
+        Args:
+            log_posterior: (B, A), made among the tokens that the trie allows.
+            answer_index: (B,) gold answers.
+
+        Returns:
+            (B,).
+        """
+        assert isinstance(self.table, AnswerTable)
+        tokens = self.table.target_mask[answer_index].sum(dim=1)
+        return -log_posterior.gather(1, answer_index[:, None])[:, 0] / tokens
+
     def posterior_loss(self, log_posterior: Tensor, answer_index: Tensor, target: Tensor) -> Tensor:
         """What `learn` makes of the answers' probabilities under gold history; where they are among allowed tokens.
 
@@ -171,11 +185,9 @@ class WritingMethod(Method[Prefix]):
             target: (B,) gold numbers or class indices.
 
         Returns:
-            (B,); here the writer's loss, the mean over the answer's tokens.
+            (B,); here `answer_loss`.
         """
-        assert isinstance(self.table, AnswerTable)
-        tokens = self.table.target_mask[answer_index].sum(dim=1)
-        return -log_posterior.gather(1, answer_index[:, None])[:, 0] / tokens
+        return self.answer_loss(log_posterior, answer_index)
 
     @abstractmethod
     def conclude(self, prompt: Prefix, decoded: Decoded) -> Scores:

@@ -19,11 +19,13 @@ from torch.nn import functional
 
 from predgen.answers.tables import AnswerTable
 from predgen.data.batches import pad_prompts
-from predgen.decoding.score import read_tree, scores_of
+from predgen.decoding.score import TrieScores, read_tree, scores_of
 from predgen.model.writer import Writer
 
 # How strongly large weights are held down, from most to least: λ of λ · ‖U‖², beside a mean loss of about 1.
 STRENGTHS = (0.3, 0.1, 0.03, 0.01, 0.003, 0.001)
+# After training, whose states lie so that small weights tell answers apart.
+LAST_STRENGTHS = (0.03, 0.01, 0.003, 0.001, 0.0003)
 _FOLDS = 4
 _STEPS = 60  # of L-BFGS, which is near its end long before
 _MOST_ROWS = 1000  # reading one costs a third of what training on it once does
@@ -87,8 +89,7 @@ def fit_probe(writer: Writer, table: AnswerTable, states: Tensor, gold: Gold, lo
     Returns:
         The probe; None where none does better than the base as it is on rows that it has not seen.
     """
-    assert writer.projection is not None
-    fit = _Fit(writer, table.renumbered(writer.projection.tokens), states, gold, loss)
+    fit = _Fit(writer, table, states, gold, loss)
     rows = torch.randperm(len(states), generator=torch.Generator().manual_seed(seed)).to(states.device)
     folds = rows.chunk(_FOLDS)
     base = fit.loss(fit.nothing(), rows).item()
@@ -103,16 +104,65 @@ def fit_probe(writer: Writer, table: AnswerTable, states: Tensor, gold: Gold, lo
     return Probe(fit.solve(best[1], rows), best[1], best[0], base)
 
 
+def fit_probes(writer: Writer, table: AnswerTable, states: Tensor, gold: Gold, loss: RowLoss) -> list[Tensor]:
+    """Probes on all rows, one for each of `LAST_STRENGTHS`, each (C, d) to be added to the tokens' output weights.
+
+    For a writer that has been trained on these rows: how strongly to hold weights down cannot be seen from them, since
+    the states of a row that is left out have learned from it too. It is the weights themselves that are held down, and
+    not what they differ by from the base's, which were made for other states.
+
+    Args:
+        writer: The language model that the states are of.
+        table: The space's trie.
+        states: (N, 1 + M, d), as `read_states` gives them.
+        gold: N answers.
+        loss: Of each row.
+    """
+    assert writer.projection is not None
+    base = writer.lm.get_output_embeddings().weight[writer.projection.tokens].detach().float()
+    fit, rows = _Fit(writer, table, states, gold, loss, -base), torch.arange(len(states), device=states.device)
+    return [fit.solve(strength, rows) - base for strength in LAST_STRENGTHS]
+
+
+@torch.no_grad()
+def scores_under(writer: Writer, table: AnswerTable, states: Tensor, probe: Tensor) -> TrieScores:
+    """What states say of every answer, among the tokens that the trie allows.
+
+    Args:
+        writer: The language model that the states are of.
+        table: The space's trie.
+        states: (N, 1 + M, d), as `read_states` gives them.
+        probe: (C, d), in place of the one that the writer has.
+    """
+    assert writer.projection is not None
+    return scores_of(_logits(writer, states, probe), table.renumbered(writer.projection.tokens), "space")
+
+
+@torch.no_grad()
+def _logits(writer: Writer, states: Tensor, probe: Tensor | None = None) -> Tensor:
+    """(N, 1 + M, C) logits of the answers' tokens, with a probe (C, d) or with none."""
+    assert writer.projection is not None
+    tokens, output = writer.projection.tokens, writer.lm.get_output_embeddings()
+    weight, bias = output.weight[tokens].float(), None if output.bias is None else output.bias[tokens].float()
+    return functional.linear(states, weight if probe is None else weight + probe, bias)
+
+
 class _Fit:
     """The probe's problem on N rows: states in units of their root mean square, the trie over C tokens."""
 
-    def __init__(self, writer: Writer, table: AnswerTable, states: Tensor, gold: Gold, loss: RowLoss) -> None:
+    def __init__(
+        self,
+        writer: Writer,
+        table: AnswerTable,
+        states: Tensor,
+        gold: Gold,
+        loss: RowLoss,
+        start: Tensor | None = None,  # (C, d), what weights are counted from
+    ) -> None:
         assert writer.projection is not None
-        self._table, self._gold, self._row_loss = table, gold, loss
-        tokens, output = writer.projection.tokens, writer.lm.get_output_embeddings()
+        self._table, self._gold, self._row_loss = table.renumbered(writer.projection.tokens), gold, loss
+        self._base = _logits(writer, states, start)
         with torch.no_grad():
-            bias = None if output.bias is None else output.bias[tokens].float()
-            self._base = functional.linear(states, output.weight[tokens].float(), bias)  # (N, 1 + M, C)
             self._unit = states.square().mean().sqrt()
             self._states = states / self._unit
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,9 @@ from predgen.errors import Interrupted
 from predgen.evaluation import Targets
 from predgen.loading import load
 from predgen.model.build import start_of
+from predgen.model.method import Method, WritingMethod
 from predgen.model.outputs import Scores
+from predgen.model.record import RecordMethod
 from predgen.peft_methods import PeftMethod
 from predgen.processes import ALONE, Processes, join_processes
 from predgen.record_run import RecordRun
@@ -36,6 +39,7 @@ from predgen.training.plan import Plan, plan_run
 from predgen.training.prepare import GivenRows, Say
 from predgen.training.probe import check_start, copy_probe, share_probe, start_writer
 from predgen.training.progress import MetricsLog, ProgressBar
+from predgen.training.refit import refit_writer
 from predgen.training.results import draw_figures, write_splits
 from predgen.training.resume import can_go_on, checkpoint_to_go_on_from, cut_log, stored_steps
 from predgen.training.run_folder import (
@@ -185,8 +189,7 @@ def _fit(
         asked = start_of(plan.fields[0], plan.prepared.schema.fields[0].task, bench.spaces[0])
         start_writer(course.method, course.rows, asked, plan.config, folder, processes, say)
 
-    def evaluate_dev() -> DevResult:
-        method = course.method
+    def evaluate_dev(method: Method[Any] | RecordMethod = course.method) -> DevResult:
         # Weights in parts are put together by all in every pass: each makes all passes, since none may make fewer.
         sharing = ALONE if is_sharded(method) else processes
         scores = score_answer_rows(method, bench.prompts["dev"], plan.config.train.eval_batch_size, processes=sharing)
@@ -204,6 +207,10 @@ def _fit(
     # A run that went on does not have the scores of before; the weights are the best ones' again.
     best_step = trainer.best()
     on_dev = trainer.dev_results.get(best_step) or evaluate_dev()
+    if plan.config.writer.finish == "probe":
+        assert isinstance(method, WritingMethod)  # what check_start says, to the type checker
+        evaluate = partial(evaluate_dev, method)
+        on_dev = refit_writer(method, course.rows, plan, bench, factory.scales[0], evaluate, on_dev, processes, say)
     verdict = plan.examiner.verdict(on_dev.scores, method.reader_names, plan.config.train.calibrate, say)
     trained = Trained(plan, bench, method, factory.scales, verdict, best_step, course.total_steps)
     run = replace(finished_run(trained), folder=folder).shared_by(processes)

@@ -1,7 +1,7 @@
-"""Where the writer starts: at the base as it is, or with a probe on the answers' tokens, which stays as it was fitted.
+"""Where the writer starts: at the base as it is, or with a probe on the answers' tokens, which training leaves alone.
 
-The probe is fitted once, before the first step, and kept in the run folder: a run that goes on reads it there, and so
-does whoever loads the run.
+The probe is fitted before the first step, and kept in the run folder: a run that goes on reads it there, and so does
+whoever loads the run. `predgen.training.refit` may put another in its place once training is over.
 """
 
 from __future__ import annotations
@@ -39,9 +39,10 @@ def check_start(method: nn.Module, rows: int, config: RunConfig) -> None:
     Raises:
         ConfigError: The message says why.
     """
-    reason = _why_not(method, rows, config) if config.writer.start == "probe" else None
-    if reason is not None:
-        raise ConfigError("writer.start=probe cannot be had here:", reason, "Leave writer.start out.")
+    for name, value in (("writer.start", config.writer.start), ("writer.finish", config.writer.finish)):
+        reason = why_no_probe(method, rows, config) if value == "probe" else None
+        if reason is not None:
+            raise ConfigError(f"{name}=probe cannot be had here:", reason, f"Leave {name} out.")
 
 
 def start_writer(
@@ -65,7 +66,7 @@ def start_writer(
         say: Takes one line at a time.
     """
     if processes.main and start == "probe":
-        reason = _why_not(method, len(rows), config)
+        reason = why_no_probe(method, len(rows), config)
         if reason is None:
             _fit(method, rows, config, folder, say)
         else:
@@ -124,32 +125,57 @@ def probe_sha256(folder: Path) -> str | None:
 
 def _fit(method: nn.Module, rows: Sequence[TrainingRow], config: RunConfig, folder: Path, say: Say) -> None:
     assert isinstance(method, WritingMethod) and isinstance(method.table, AnswerTable)
-    assert method.writer.projection is not None
-    started, seed = time.monotonic(), config.train.seed
-    writer, table, tokens = method.writer, method.table, method.writer.projection.tokens
-    device = tokens.device
-    chosen = [rows[row] for row in rows_to_fit(len(rows), (1 + table.inner.shape[0]) * writer.hidden_size, seed)]
-    states = read_states(writer, table, [row.ids for row in chosen], config.train.eval_batch_size)
-    gold = Gold(
-        torch.tensor([row.answer_index for row in chosen], device=device),
-        torch.tensor([row.target for row in chosen], device=device, dtype=torch.float32),
-        torch.tensor([row.weight for row in chosen], device=device, dtype=torch.float32),
-    )
-    probe = fit_probe(writer, table, states, gold, method.posterior_loss, seed)
+    started = time.monotonic()
+    states, gold = states_to_fit(method, rows, config)
+    probe = fit_probe(method.writer, method.table, states, gold, method.posterior_loss, config.train.seed)
     seconds = f"{time.monotonic() - started:.0f} s"
     if probe is None:
-        say(f"The writer starts as its base: a probe on {len(chosen)} rows did no better ({seconds}).")
+        say(f"The writer starts as its base: a probe on {len(states)} rows did no better ({seconds}).")
         return
-    tensors = {"tokens": tokens.cpu(), "weight": probe.weight.cpu()}
-    save_file(tensors, folder / PROBE)
+    write_probe(method.writer, probe.weight, folder)
     say(
-        f"The writer starts from a probe of its base on {len(chosen)} rows, cross-validated loss "
+        f"The writer starts from a probe of its base on {len(states)} rows, cross-validated loss "
         f"{probe.base_loss:.3f} → {probe.loss:.3f} ({seconds}). (writer.start)"
     )
 
 
-def _why_not(method: nn.Module, rows: int, config: RunConfig) -> str | None:
-    """What keeps a method from starting with a probe, if anything does."""
+def states_to_fit(method: WritingMethod, rows: Sequence[TrainingRow], config: RunConfig) -> tuple[Tensor, Gold]:
+    """The states that a probe is fitted to, and what they should say: of all training rows, or as many as pay.
+
+    Args:
+        method: One that has a probe's table.
+        rows: The training rows.
+        config: The settings.
+    """
+    writer, table = method.writer, method.table
+    assert isinstance(table, AnswerTable)
+    places = (1 + table.inner.shape[0]) * writer.hidden_size
+    chosen = [rows[row] for row in rows_to_fit(len(rows), places, config.train.seed)]
+    states = read_states(writer, table, [row.ids for row in chosen], config.train.eval_batch_size)
+    device = states.device
+    return states, Gold(
+        torch.tensor([row.answer_index for row in chosen], device=device),
+        torch.tensor([row.target for row in chosen], device=device, dtype=torch.float32),
+        torch.tensor([row.weight for row in chosen], device=device, dtype=torch.float32),
+    )
+
+
+def write_probe(writer: Writer, weight: Tensor, folder: Path) -> None:
+    """Writes a probe to a run folder, in place of the one that is there, if any; a kill leaves one of the two.
+
+    Args:
+        writer: Whose answers' tokens it is for.
+        weight: (C, d), to be added to their output weights.
+        folder: The run folder.
+    """
+    assert writer.projection is not None
+    unfinished = folder / f"{PROBE}.part"
+    save_file({"tokens": writer.projection.tokens.cpu(), "weight": weight.cpu()}, unfinished)
+    unfinished.replace(folder / PROBE)
+
+
+def why_no_probe(method: nn.Module, rows: int, config: RunConfig) -> str | None:
+    """What keeps a method from having a probe, if anything does."""
     if peft_method(config.peft.method).whole:
         return "All weights learn, those of the output among them, and stand in the run folder as a plain model."
     if not isinstance(method, WritingMethod):

@@ -37,7 +37,7 @@ DirectorKind = Literal[
 DirectorError = Literal["squared", "absolute", "huber"]
 Normalise = Literal["vocabulary", "space"]
 WriterStart = Literal["base", "probe"]
-WriterFinish = Literal["trained", "probe"]
+Finish = Literal["trained", "probe"]
 DirectorHistory = Literal["any", "own"]
 Precision = Literal["fp32", "bf16", "fp16"]
 LearningRateSchedule = Literal["cosine", "linear", "constant"]
@@ -286,7 +286,7 @@ class WriterConfig:
     start: WriterStart | None = None
     # "probe": after training the same weights are fitted to the trained writer's states, and kept if dev rows agree;
     # "trained": they stay as they are
-    finish: WriterFinish = "trained"
+    finish: Finish = "trained"
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -318,6 +318,8 @@ class PredictorConfig:
     """The pooled head of the Predictor baseline."""
 
     pooling: Pooling = "last"
+    # "probe": after training the head is fitted to the trained states, and kept if dev rows agree; "trained": it stays
+    finish: Finish = "trained"
 
 
 @dataclass(frozen=True, config=_STRICT)

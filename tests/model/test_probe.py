@@ -105,7 +105,9 @@ def test_what_is_fitted_is_the_best_there_is(llama: PreTrainedModel, byte_level:
     assert found[0] < 0.01 * found[1]
 
 
-def test_last_ones_hold_the_weights_themselves_down(llama: PreTrainedModel, byte_level: PreTrainedTokenizerFast) -> None:
+def test_last_ones_hold_down_the_weights_themselves(
+    llama: PreTrainedModel, byte_level: PreTrainedTokenizerFast
+) -> None:
     """Gradients of the loss with its penalty, restated over the whole vocabulary, vanish at each of them."""
     method = method_of(llama, byte_level)
     table, tokens = method.table, method.writer.projection.tokens

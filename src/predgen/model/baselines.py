@@ -117,9 +117,17 @@ class Predictor(Method[ReadPrompt]):
         return output
 
     @torch.no_grad()
+    def features(self, prompt: ReadPrompt) -> Tensor:
+        """(B, d): what the head's linear layer reads."""
+        return self.output.features(self.pool(prompt.states, prompt.mask))
+
+    @torch.no_grad()
     def judge(self, prompt: ReadPrompt) -> Scores:
         """The head's class logits or number; there is no posterior over written answers."""
-        output = self._output(prompt)
+        return self.scores_of(self._output(prompt))
+
+    def scores_of(self, output: Tensor) -> Scores:
+        """(B, outputs) of the head, as scores."""
         if self.task == "classification":
             return Scores.nothing()._replace(class_logits=output)
         return Scores.nothing()._replace(value=self.scale.restore(output[:, 0]))

@@ -29,8 +29,12 @@ class Head(nn.Module):
 
     def forward(self, pooled: Tensor) -> Tensor:
         """(B, d) → (B, outputs)."""
-        output: Tensor = self.linear(functional.layer_norm(pooled, pooled.shape[-1:]))
+        output: Tensor = self.linear(self.features(pooled))
         return output
+
+    def features(self, pooled: Tensor) -> Tensor:
+        """(B, d) of zero mean and unit variance each: what the linear layer reads."""
+        return functional.layer_norm(pooled, pooled.shape[-1:])
 
 
 def mean_state(states: Tensor, mask: Tensor) -> Tensor:

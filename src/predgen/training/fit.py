@@ -18,7 +18,7 @@ from predgen.errors import Interrupted
 from predgen.evaluation import Targets
 from predgen.loading import load
 from predgen.model.build import start_of
-from predgen.model.method import Method, WritingMethod
+from predgen.model.method import Method
 from predgen.model.outputs import Scores
 from predgen.model.record import RecordMethod
 from predgen.peft_methods import PeftMethod
@@ -39,7 +39,8 @@ from predgen.training.plan import Plan, plan_run
 from predgen.training.prepare import GivenRows, Say
 from predgen.training.probe import check_start, copy_probe, share_probe, start_writer
 from predgen.training.progress import MetricsLog, ProgressBar
-from predgen.training.refit import refit_writer
+from predgen.training.refit import refit
+from predgen.training.refit_weights import asked_refit, check_refit
 from predgen.training.results import draw_figures, write_splits
 from predgen.training.resume import can_go_on, checkpoint_to_go_on_from, cut_log, stored_steps
 from predgen.training.run_folder import (
@@ -170,6 +171,7 @@ def _fit(
     course = set_course(factory, processes, under_way=checkpoint is not None)
     if origin is None:
         check_start(course.method, len(course.rows), plan.config)
+        check_refit(course.method, len(course.rows), plan.config)
     plan = replace(plan, config=course.config)
 
     first_step = 0 if checkpoint is None else step_of(checkpoint)
@@ -207,10 +209,9 @@ def _fit(
     # A run that went on does not have the scores of before; the weights are the best ones' again.
     best_step = trainer.best()
     on_dev = trainer.dev_results.get(best_step) or evaluate_dev()
-    if plan.config.writer.finish == "probe":
-        assert isinstance(method, WritingMethod)  # what check_start says, to the type checker
-        evaluate = partial(evaluate_dev, method)
-        on_dev = refit_writer(method, course.rows, plan, bench, factory.scales[0], evaluate, on_dev, processes, say)
+    weights = asked_refit(method, bench.spaces[0], factory.scales[0], plan.config)
+    if weights is not None:
+        on_dev = refit(weights, course.rows, plan, bench, partial(evaluate_dev, method), on_dev, processes, say)
     verdict = plan.examiner.verdict(on_dev.scores, method.reader_names, plan.config.train.calibrate, say)
     trained = Trained(plan, bench, method, factory.scales, verdict, best_step, course.total_steps)
     run = replace(finished_run(trained), folder=folder).shared_by(processes)

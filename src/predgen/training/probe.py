@@ -30,7 +30,7 @@ from predgen.training.run_folder import PROBE
 
 Say = Callable[[str], None]
 
-_FEWEST_ROWS = 20  # of fewer no share can be held out that says anything
+FEWEST_ROWS = 20  # of fewer no share can be held out that says anything
 
 
 def check_start(method: nn.Module, rows: int, config: RunConfig) -> None:
@@ -184,6 +184,6 @@ def why_no_probe(method: nn.Module, rows: int, config: RunConfig) -> str | None:
         return "The answers are not listed, or are too many to be read in one pass."
     if method.writer.projection is None:
         return "The writer's logits are no plain product of its states, or the whole vocabulary is asked for."
-    if rows < _FEWEST_ROWS:
-        return f"There are {rows} training rows, fewer than {_FEWEST_ROWS}."
+    if rows < FEWEST_ROWS:
+        return f"There are {rows} training rows, fewer than {FEWEST_ROWS}."
     return None

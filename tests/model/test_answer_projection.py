@@ -14,7 +14,7 @@ from predgen.model.build import Setting, build_fields_method, build_writer
 from predgen.model.predgen import PredGen
 from predgen.model.scale import Scale
 
-from .test_predgen import BODIES, CUE, GRID, batch, gradients
+from .tiny_predgen import BODIES, CUE, GRID, batch, gradients
 
 TOKENS = torch.tensor([0, 7, 300, 511])
 

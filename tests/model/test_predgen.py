@@ -1,112 +1,28 @@
 from __future__ import annotations
 
-from typing import Literal
-
 import pytest
 import torch
 from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from predgen.answers.spaces import LabelSet, NumberGrid
-from predgen.answers.tables import AnswerTable
-from predgen.answers.trie import build_trie
-from predgen.config import DirectorHistory, OwnTokens, PeftConfig, SamplingMode
-from predgen.data.batches import TrainingRow, collate, pad_prompts
-from predgen.data.prompts import PromptEncoder
+from predgen.config import OwnTokens, SamplingMode
 from predgen.decoding.score import score_trie
 from predgen.model.baselines import Generator, Predictor
 from predgen.model.director import (
     Answer,
-    ClassDirector,
-    ExpectedValue,
-    NumberTokenLoss,
-    OrderedPenalty,
-    RankedProbability,
     Reading,
-    ReleasedOrderedPenalty,
-    ValueDirector,
-    VocabularyDirector,
 )
-from predgen.model.history import gold_history
-from predgen.model.losses import joint_loss, masked_mean, token_losses
-from predgen.model.pooling import AttentionPool, LastToken, MeanPool
-from predgen.model.predgen import PredGen, Sampling
-from predgen.model.rereading import PathwiseWriter, RereadingWriter
-from predgen.model.scale import Scale
+from predgen.model.losses import masked_mean, token_losses
+from predgen.model.predgen import PredGen
 from predgen.model.schedules import build_schedule
-from predgen.model.writer import Writer
 from predgen.model.writer_loss import WriterLoss
-from predgen.peft_methods import peft_method
 
-CUE = "\nAnswer:"
-BODIES = ["bad", "The film was very good and I liked it a lot", "a good one", "terrible film"]
-LABELS = LabelSet(("good", "good enough", "goods", "bad", "very bad"))
-GRID = NumberGrid(-4, 4, 1)
-GOLD = [3, 0, 1, 4]
+from .tiny_predgen import BODIES, GOLD, batch, build, gradients
 
 
 @pytest.fixture(params=["labels", "vocabulary", "numbers", "ordered", "ordered_released", "expected", "crps", "ntloss"])
 def director_kind(request: pytest.FixtureRequest) -> str:
     return request.param
-
-
-def build(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerFast,
-    kind: str = "labels",
-    probability: float = 0.0,
-    mode: SamplingMode = "token",
-    history: DirectorHistory = "any",
-    loss: str = "wdal_released",
-    own: OwnTokens = "greedy",
-    writer_loss: WriterLoss | None = None,
-    loss_of: Literal["rows", "batch"] = "rows",
-) -> PredGen:
-    """PredGen in float64 with LoRA on a tiny base."""
-    torch.manual_seed(1)
-    adapted = peft_method("lora").build(model, PeftConfig(rank=4), total_steps=9)
-    for name, parameter in adapted.named_parameters():
-        if "lora_B" in name:  # zero at the start, which would hide half of the gradient
-            nn.init.normal_(parameter, std=0.2)
-    writer = Writer(adapted)
-    table = AnswerTable(build_trie(LABELS if kind in ("labels", "vocabulary") else GRID, tokenizer, CUE))
-    directors = {
-        "labels": lambda: ClassDirector(LastToken(), writer.hidden_size, 5),
-        "vocabulary": lambda: VocabularyDirector(writer.vocabulary_size, 5),
-        "numbers": lambda: ValueDirector(MeanPool(), writer.hidden_size, Scale(0.1, 1.7)),
-        "attention": lambda: ValueDirector(
-            AttentionPool(writer.hidden_size), writer.hidden_size, Scale(0.1, 1.7), "huber"
-        ),
-        "ordered": OrderedPenalty,
-        "ordered_released": ReleasedOrderedPenalty,
-        "expected": lambda: ExpectedValue(GRID.values, Scale(0.1, 1.7)),
-        "crps": lambda: RankedProbability(GRID.values, Scale(0.1, 1.7)),
-        "ntloss": lambda: NumberTokenLoss(table.numerals),
-    }
-    director = directors[kind]()
-    for parameter in director.parameters():  # heads start at zero too
-        nn.init.normal_(parameter, std=0.5)
-    sampling = Sampling(build_schedule("constant", probability, probability, 1), mode, own, seed=5)
-    return PredGen(
-        writer, table, director, writer_loss or WriterLoss(), joint_loss(loss), sampling, history, loss_of
-    ).to(model.dtype)
-
-
-def batch(
-    tokenizer: PreTrainedTokenizerFast, gold: list[int] = GOLD, dtype: torch.dtype = torch.float64
-) -> dict[str, torch.Tensor]:
-    encoder = PromptEncoder(tokenizer, CUE, 100)
-    rows = [
-        TrainingRow(encoder(body).ids, answer, 0.7 * answer - 1, number)
-        for number, (body, answer) in enumerate(zip(BODIES, gold, strict=True))
-    ]
-    collated = collate(rows)
-    collated.update({name: collated[name].to(dtype) for name in ("target", "weight")})
-    return collated
-
-
-def gradients(module: nn.Module) -> dict[str, torch.Tensor]:
-    return {name: p.grad.clone() for name, p in module.named_parameters() if p.grad is not None}
 
 
 def plain_two_pass(method: PredGen, inputs: dict[str, torch.Tensor], step: int) -> torch.Tensor:
@@ -246,32 +162,6 @@ def test_only_what_should_learn_moves(llama: PreTrainedModel, byte_level: PreTra
     assert moved == {name for name in before if "lora_" in name or name.startswith(learns)}
 
 
-@pytest.mark.parametrize("pooling", ["last", "mean", "attention"])
-def test_a_predictor_does_not_see_padding(
-    tiny_model: PreTrainedModel, byte_level: PreTrainedTokenizerFast, pooling: str
-) -> None:
-    torch.manual_seed(0)
-    method = Predictor(Writer(tiny_model), "classification", 3, pooling).eval()
-    nn.init.normal_(method.output.linear.weight)
-    if pooling == "attention":
-        nn.init.normal_(method.pool.query)
-    inputs = batch(byte_level)
-    together = method.score(inputs["prompt_ids"], inputs["prompt_mask"]).class_logits
-    for row in range(4):
-        alone = inputs["prompt_ids"][row][inputs["prompt_mask"][row].bool()].tolist()
-        assert torch.allclose(method.score(*pad_prompts([alone])).class_logits[0], together[row], atol=1e-4)
-
-
-def test_predictor_losses_by_hand(llama: PreTrainedModel, byte_level: PreTrainedTokenizerFast) -> None:
-    method = Predictor(Writer(llama), "regression", 1, "last", Scale(2.0, 4.0))
-    nn.init.constant_(method.output.linear.bias, 0.5)
-    inputs = batch(byte_level)
-    inputs["target"] = torch.tensor([2.0, 4.0, 6.0, -2.0])  # 0, ½, 1, −1 standardised, against ½
-    output = method(**inputs, step=0)
-    assert output.director_loss.tolist() == pytest.approx([0.25, 0.0, 0.25, 2.25])
-    assert method.score(inputs["prompt_ids"], inputs["prompt_mask"]).value.tolist() == pytest.approx([4.0] * 4)
-
-
 def test_the_director_reads_the_greedy_answer(llama: PreTrainedModel, byte_level: PreTrainedTokenizerFast) -> None:
     method = build(llama.double(), byte_level, "numbers").eval()
     inputs = batch(byte_level)
@@ -337,36 +227,6 @@ def test_losses_joined_on_means_are_not_the_mean_of_joined_losses(
     assert method(**batch(byte_level), step=0).loss.item() != pytest.approx(output.loss.item(), rel=1e-3)
 
 
-def test_over_prompt_and_answer_as_the_released_code_averages(
-    llama: PreTrainedModel, byte_level: PreTrainedTokenizerFast
-) -> None:
-    """The language model's own loss over the whole row, every real token but the first a target."""
-    method = build(llama.double(), byte_level, writer_loss=WriterLoss(reads_prompt=True))
-    inputs = batch(byte_level)
-    losses = method(**inputs, step=0).writer_loss
-    for row in range(4):
-        prompt = inputs["prompt_ids"][row][inputs["prompt_mask"][row].bool()]
-        answer = int(inputs["answer_index"][row])
-        ids = torch.cat([prompt, method.table.targets[answer][method.table.target_mask[answer]]])
-        logits = method.writer.lm(input_ids=ids[None, :-1], use_cache=False).logits[0]
-        assert losses[row].item() == pytest.approx(torch.nn.functional.cross_entropy(logits, ids[1:]).item())
-
-
-def test_normalised_over_the_space_the_loss_is_the_posteriors(
-    llama: PreTrainedModel, byte_level: PreTrainedTokenizerFast
-) -> None:
-    """Teacher forcing's loss is then −log p(answer) / its targets, where the p of all answers sum to 1."""
-    method = build(llama.double(), byte_level, "numbers", writer_loss=WriterLoss(normalise="space"))
-    inputs = batch(byte_level)
-    losses = method(**inputs, step=0).writer_loss
-    prefix = method.writer.prefill(inputs["prompt_ids"], inputs["prompt_mask"])
-    scored = score_trie(method.writer, prefix, method.table, "space")
-    assert torch.allclose(scored.log_probs.exp().sum(dim=1), torch.ones(4, dtype=torch.float64))
-    gold = gold_history(method.table, inputs["answer_index"])
-    expected = -scored.log_probs.gather(1, inputs["answer_index"][:, None])[:, 0] / gold.target_mask.sum(dim=1)
-    assert torch.allclose(losses, expected)  # the terminator is the only child of a number's leaf: it costs nothing
-
-
 def test_the_expected_values_gradient_reaches_the_writer(
     llama: PreTrainedModel, byte_level: PreTrainedTokenizerFast
 ) -> None:
@@ -381,40 +241,6 @@ def test_the_expected_values_gradient_reaches_the_writer(
             parameter[0, 0] += shift
         losses.append(method(**inputs, step=0).loss.item())
     assert analytic == pytest.approx((losses[0] - losses[1]) / 2e-3, rel=1e-3), name
-
-
-REREADERS = {"checkpointed": RereadingWriter, "path by path": PathwiseWriter}
-
-
-@pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing.*")
-@pytest.mark.parametrize("kind", ["numbers", "expected", "ordered_released"])
-@pytest.mark.parametrize("rereader", REREADERS)
-def test_reading_anew_changes_neither_loss_nor_gradients(
-    precise_model: PreTrainedModel, byte_level: PreTrainedTokenizerFast, kind: str, rereader: str
-) -> None:
-    """Under gradient checkpointing, and for models that cannot branch, against the shared prompt."""
-    method = build(precise_model, byte_level, kind, 0.5, writer_loss=WriterLoss(reads_prompt=kind == "numbers"))
-    inputs = batch(byte_level, dtype=precise_model.dtype)
-    exact = precise_model.dtype == torch.float64
-    shared = method.train()(**inputs, step=3)
-    shared.loss.backward()
-    expected = gradients(method)
-    method.zero_grad()
-
-    lm = method.writer.lm
-    if rereader == "checkpointed":
-        lm.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-    method.writer = REREADERS[rereader](lm)
-    anew = method.train()(**inputs, step=3)
-    anew.loss.backward()
-    assert anew.loss.item() == pytest.approx(shared.loss.item(), rel=1e-6 if exact else 1e-5)
-    assert torch.equal(anew.own_history, shared.own_history)
-    assert expected.keys() == gradients(method).keys()
-    for name, gradient in gradients(method).items():
-        assert (expected[name] - gradient).norm() <= (1e-5 if exact else 1e-3) * gradient.norm() + 1e-6, name
-    one, other = (method.eval().score(inputs["prompt_ids"], inputs["prompt_mask"]) for _ in range(2))
-    assert torch.equal(one.log_posterior, other.log_posterior)
-    assert method.writer.lm.training is False
 
 
 def test_a_rows_weight_multiplies_its_loss(llama: PreTrainedModel, byte_level: PreTrainedTokenizerFast) -> None:

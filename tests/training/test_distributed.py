@@ -178,6 +178,19 @@ def test_two_processes_take_one_process_trajectory_and_share_what_comes_after(
     assert [line["row"] for line in two] == list(range(48)) and close(one, two)
 
 
+def test_what_one_process_has_fitted_again_both_have(
+    settings: list[str], tmp_path: Path, pair: Callable[..., Pair]
+) -> None:
+    """Were it the main one's alone, half of the dev rows would be scored with other weights."""
+    settings = [*settings, *TOGETHER, "peft.dropout=0", "train.max_steps=2", "writer.finish=probe", "writer.start=base"]
+    alone = fit(load_config(assignments=settings), say=lambda line: None).folder
+    both = pair(_fit, [*settings, f"out={tmp_path / 'together'}"])
+    assert both.codes == [0, 0], both.err
+    assert "kept" in both.out[0] and both.out[1] == ""
+    one, two = (json.loads((run / "metrics.json").read_text())["dev"] for run in (alone, tmp_path / "together"))
+    assert two["value"] == pytest.approx(one["value"], abs=0.01) and two["decision"] == one["decision"]
+
+
 def test_stopped_they_stop_together_and_a_killed_one_is_named_and_the_run_goes_on(
     settings: list[str], tmp_path: Path, pair: Callable[..., Pair]
 ) -> None:

@@ -89,10 +89,10 @@ def refit(
         weights.put(before)
     elif processes.main:
         weights.keep(fitted, plan.folder)
+    verdict = "left as before" if not kept else "kept" if after.value != on_dev.value else "kept for its log loss"
     say(
         f"{weights.what}, fitted again to the trained states: dev {on_dev.metric} {on_dev.value:.4f} → "
-        f"{after.value:.4f}, {'kept' if kept else 'left as before'} ({time.monotonic() - started:.0f} s). "
-        f"({weights.setting})"
+        f"{after.value:.4f}, {verdict} ({time.monotonic() - started:.0f} s). ({weights.setting})"
     )
     return after if kept else on_dev
 

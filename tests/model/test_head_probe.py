@@ -62,3 +62,12 @@ def test_a_class_that_no_row_has_is_never_chosen() -> None:
         chosen = functional.linear(100 * torch.rand(50, WIDTH) - 50, head[:, :-1], head[:, -1]).softmax(dim=1)
         assert head.shape == (5, WIDTH + 1)
         assert not torch.isin(chosen.argmax(dim=1), torch.tensor([2, 4])).any()
+
+
+def test_of_one_class_alone_there_is_nothing_to_fit() -> None:
+    """The rows that were drawn of many may have no other; training is over by then, and must not be lost."""
+    features, _, weight = made_up("classification")
+    heads = fit_heads(features, torch.full((ROWS,), 1), weight, "classification", 3)
+    assert len(heads) == len(HEAD_STRENGTHS)
+    for head in heads:
+        assert functional.linear(features, head[:, :-1], head[:, -1]).argmax(dim=1).unique().tolist() == [1]

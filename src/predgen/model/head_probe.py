@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from predgen.config import Task
+
+Array = NDArray[Any]
 
 # How strongly weights are held down, from most to least: λ of λ · ‖W‖² beside a mean loss.
 HEAD_STRENGTHS = (10.0, 3.0, 1.0, 0.3, 0.1, 0.03, 0.01)
@@ -26,27 +32,31 @@ def fit_heads(features: Tensor, target: Tensor, weight: Tensor, task: Task, outp
         (K, d + 1) each: the layer's weights, and its bias in the last column.
     """
     fit = _ridge if task == "regression" else _logistic
-    return [fit(features, target, weight, strength, outputs) for strength in HEAD_STRENGTHS]
+    arrays = (features.double().cpu().numpy(), target.cpu().numpy(), weight.double().cpu().numpy())
+    return [fit(*arrays, strength, outputs).to(features) for strength in HEAD_STRENGTHS]
 
 
-def _ridge(features: Tensor, target: Tensor, weight: Tensor, strength: float, outputs: int) -> Tensor:
+def _ridge(features: Array, target: Array, weight: Array, strength: float, outputs: int) -> Tensor:
     from sklearn.linear_model import Ridge
 
     made = Ridge(alpha=strength * len(features))  # its squared errors are summed
-    made.fit(features.double().cpu().numpy(), target.double().cpu().numpy(), weight.double().cpu().numpy())
-    both = torch.cat([torch.as_tensor(made.coef_).view(-1), torch.as_tensor(made.intercept_).view(-1)])
-    return both[None].to(features)
+    made.fit(features, target, weight)
+    return torch.as_tensor(np.append(made.coef_, made.intercept_))[None]
 
 
-def _logistic(features: Tensor, target: Tensor, weight: Tensor, strength: float, outputs: int) -> Tensor:
+def _logistic(features: Array, target: Array, weight: Array, strength: float, outputs: int) -> Tensor:
     from sklearn.linear_model import LogisticRegression
 
-    made = LogisticRegression(C=1 / (2 * strength * len(features)), max_iter=1000)  # ½‖W‖² beside C times the sum
-    made.fit(features.double().cpu().numpy(), target.cpu().numpy(), weight.double().cpu().numpy())
-    found = torch.cat([torch.as_tensor(made.coef_), torch.as_tensor(made.intercept_)[:, None]], dim=1)
-    if len(made.classes_) == 2:  # of two classes there is one row, the second's over the first's
-        found = torch.cat([-found / 2, found / 2])
-    whole = torch.zeros(outputs, found.shape[1], dtype=found.dtype)
+    whole = torch.zeros(outputs, features.shape[1] + 1, dtype=torch.float64)
     whole[:, -1] = _NEVER
-    whole[torch.as_tensor(made.classes_)] = found
-    return whole.to(features)
+    there = np.unique(target)
+    if len(there) == 1:  # of which no head can be fitted, and which needs none
+        whole[there, -1] = 0.0
+        return whole
+    made = LogisticRegression(C=1 / (2 * strength * len(features)), max_iter=1000)  # ½‖W‖² beside C times the sum
+    made.fit(features, target, weight)
+    found = torch.cat([torch.as_tensor(made.coef_), torch.as_tensor(made.intercept_)[:, None]], dim=1)
+    if len(there) == 2:  # of two classes there is one row, the second's over the first's
+        found = torch.cat([-found / 2, found / 2])
+    whole[there] = found
+    return whole

@@ -12,17 +12,13 @@ from predgen.config_reading import load_config
 from predgen.errors import ConfigError, RunFolderError
 from predgen.export import export
 from predgen.loading import load
-from predgen.training.fit import Fitted, fit
+from predgen.training.fit import fit
 from predgen.training.run_folder import settings_to_continue
+
+from .told import said_by
 
 silent = lambda line: None  # noqa: E731
 TEXTS = ["The film 3 was very good", "terrible"]
-
-
-def said_by(settings: list[str]) -> tuple[Fitted, str]:
-    lines = list[str]()
-    fitted = fit(load_config(assignments=settings), say=lines.append)
-    return fitted, "\n".join(lines)
 
 
 def test_numbers_start_from_a_probe_that_stays(settings: list[str]) -> None:

@@ -10,20 +10,16 @@ from torch import Tensor
 from predgen.config_reading import load_config
 from predgen.errors import ConfigError
 from predgen.loading import load
-from predgen.training.fit import Fitted, fit
+from predgen.training.fit import fit
 from predgen.training.run_folder import PROBE
+
+from .told import said_by
 
 silent = lambda line: None  # noqa: E731
 TEXTS = ["The film 3 was very good", "terrible", "The film 8 was not good"]
 LINE = "fitted again to the trained states: dev "
 # Too few steps, and too small ones, for output weights that stand still.
 POOR = ("train.max_steps=4", "train.learning_rate=0.002", "writer.start=base", "train.calibrate=off")
-
-
-def said_by(settings: list[str]) -> tuple[Fitted, str]:
-    lines = list[str]()
-    fitted = fit(load_config(assignments=settings), say=lines.append)
-    return fitted, "\n".join(lines)
 
 
 def bytes_of(folder: Path, name: str) -> bytes:

@@ -116,7 +116,6 @@ class Predictor(Method[ReadPrompt]):
         output: Tensor = self.output(self.pool(prompt.states, prompt.mask))
         return output
 
-    @torch.no_grad()
     def features(self, prompt: ReadPrompt) -> Tensor:
         """(B, d): what the head's linear layer reads."""
         return self.output.features(self.pool(prompt.states, prompt.mask))

@@ -18,8 +18,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from predgen.answers.tables import AnswerTable
-from predgen.data.batches import pad_prompts
 from predgen.decoding.score import TrieScores, read_tree, scores_of
+from predgen.model.in_passes import in_passes
 from predgen.model.writer import Writer
 
 # How strongly large weights are held down, from most to least: λ of λ · ‖U‖², beside a mean loss of about 1.
@@ -52,7 +52,6 @@ class Probe(NamedTuple):
     base_loss: float  # of the base as it is
 
 
-@torch.no_grad()
 def read_states(writer: Writer, table: AnswerTable, prompts: Sequence[Sequence[int]], batch_size: int) -> Tensor:
     """(N, 1 + M, d) float32 last states behind the prompts and at each inner node of the trie.
 
@@ -62,17 +61,12 @@ def read_states(writer: Writer, table: AnswerTable, prompts: Sequence[Sequence[i
         prompts: N prompts' tokens.
         batch_size: Prompts of a pass.
     """
-    order = sorted(range(len(prompts)), key=lambda row: len(prompts[row]))
-    device, training = table.targets.device, writer.training
-    found = list[Tensor]()
-    writer.eval()
+
+    def read(ids: Tensor, mask: Tensor) -> Tensor:
+        return read_tree(writer, writer.prefill(ids, mask), table).float()
+
     with writer.giving_states():
-        for start in range(0, len(order), batch_size):
-            batch = pad_prompts([prompts[row] for row in order[start : start + batch_size]])
-            prefix = writer.prefill(batch.prompt_ids.to(device), batch.prompt_mask.to(device))
-            found.append(read_tree(writer, prefix, table).float())
-    writer.train(training)
-    return torch.cat(found)[torch.tensor(order, device=device).argsort()]
+        return in_passes(writer, prompts, batch_size, table.targets.device, read)
 
 
 def fit_probe(writer: Writer, table: AnswerTable, states: Tensor, gold: Gold, loss: RowLoss, seed: int) -> Probe | None:

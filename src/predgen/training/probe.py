@@ -39,10 +39,9 @@ def check_start(method: nn.Module, rows: int, config: RunConfig) -> None:
     Raises:
         ConfigError: The message says why.
     """
-    for name, value in (("writer.start", config.writer.start), ("writer.finish", config.writer.finish)):
-        reason = why_no_probe(method, rows, config) if value == "probe" else None
-        if reason is not None:
-            raise ConfigError(f"{name}=probe cannot be had here:", reason, f"Leave {name} out.")
+    reason = why_no_probe(method, rows, config) if config.writer.start == "probe" else None
+    if reason is not None:
+        raise ConfigError("writer.start=probe cannot be had here:", reason, "Leave writer.start out.")
 
 
 def start_writer(

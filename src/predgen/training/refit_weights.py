@@ -11,37 +11,43 @@ from torch import Tensor, nn
 from predgen.answers.spaces import Grid, Space
 from predgen.answers.tables import AnswerTable
 from predgen.config import RunConfig
-from predgen.data.batches import TrainingRow, pad_prompts
+from predgen.data.batches import TrainingRow
 from predgen.decoding.decode import as_decoded
 from predgen.errors import ConfigError
 from predgen.model.baselines import Predictor
 from predgen.model.director import RankedProbability
 from predgen.model.head_probe import fit_heads
+from predgen.model.in_passes import in_passes
 from predgen.model.method import WritingMethod
 from predgen.model.outputs import Scores
 from predgen.model.probe import RowLoss, fit_probes, read_states, rows_to_fit, scores_under
 from predgen.model.scale import Scale
-from predgen.training.probe import FEWEST_ROWS, states_to_fit, write_probe
+from predgen.training.probe import FEWEST_ROWS, states_to_fit, why_no_probe, write_probe
 from predgen.training.refit import Refit
 
 
 def check_refit(method: nn.Module, rows: int, config: RunConfig) -> None:
-    """Refuses a head that is to be fitted again where there is none, before anything is written.
-
-    Of the writer's weights `check_start` says it, since they ask for what its start asks for.
+    """Refuses what is asked to be fitted again and cannot be, before anything is written.
 
     Raises:
         ConfigError: The message says why.
     """
-    if config.predictor.finish == "trained":
-        return
+    for name, finish, why_not in (
+        ("writer.finish", config.writer.finish, why_no_probe),
+        ("predictor.finish", config.predictor.finish, _why_no_head),
+    ):
+        reason = why_not(method, rows, config) if finish == "probe" else None
+        if reason is not None:
+            raise ConfigError(f"{name}=probe cannot be had here:", reason, f"Leave {name} out.")
+
+
+def _why_no_head(method: nn.Module, rows: int, config: RunConfig) -> str | None:
+    """What keeps a head from being fitted again, if anything does."""
     if not isinstance(method, Predictor):
-        reason = "The method has no head, or gives several answers to a row."
-    elif rows < FEWEST_ROWS:
-        reason = f"There are {rows} training rows, fewer than {FEWEST_ROWS}."
-    else:
-        return
-    raise ConfigError("predictor.finish=probe cannot be had here:", reason, "Leave predictor.finish out.")
+        return "The method has no head, or gives several answers to a row."
+    if rows < FEWEST_ROWS:
+        return f"There are {rows} training rows, fewer than {FEWEST_ROWS}."
+    return None
 
 
 def asked_refit(method: nn.Module, space: Space, scale: Scale, config: RunConfig) -> Refit | None:
@@ -156,15 +162,11 @@ class HeadWeights(Refit):
     def keep(self, weights: Tensor, folder: Path) -> None:
         """Nothing: the head is saved with the method."""
 
-    @torch.no_grad()
     def _features(self, prompts: Sequence[Sequence[int]], batch_size: int) -> Tensor:
         """(N, d) what the linear layer reads of prompts."""
-        method, device = self._method, self._method.output.linear.weight.device
-        order = sorted(range(len(prompts)), key=lambda row: len(prompts[row]))
-        training, found = method.training, []
-        method.eval()
-        for start in range(0, len(order), batch_size):
-            batch = pad_prompts([prompts[row] for row in order[start : start + batch_size]])
-            found.append(method.features(method.read(batch.prompt_ids.to(device), batch.prompt_mask.to(device))))
-        method.train(training)
-        return torch.cat(found)[torch.tensor(order, device=device).argsort()]
+        method = self._method
+
+        def read(ids: Tensor, mask: Tensor) -> Tensor:
+            return method.features(method.read(ids, mask))
+
+        return in_passes(method, prompts, batch_size, method.output.linear.weight.device, read)

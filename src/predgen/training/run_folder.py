@@ -4,7 +4,7 @@
     adapter_model.safetensors, adapter_config.json     the writer's adapter, plain peft
     held_out.json            how far off each decision was on dev rows: what intervals and sets are made of
     director.safetensors     the director or head, if the method has one
-    probe.safetensors        what is added to the output weights of the answers' tokens, if it has a probe
+    probe.safetensors        what is added to the output weights of the answers' tokens, if anything is
     tokenizer.json, …        the tokenizer
     config.yaml              the resolved settings; `predgen fit --config` takes it
     splits.json              which rows of the source were train, dev and test

@@ -17,6 +17,8 @@ The systems:
     predgen teacher forcing     gold's tokens everywhere: what the others are divided by
     predgen token p=0.5         half of the tokens the model's own, one coin a token
     predgen token, sequence, parallel p=1   the model's own tokens everywhere, in the three modes
+    predgen token p=1, asked for every token   of labels: as if each token left a choice. These codes part at any
+                                position, but most are settled by a few, and behind those the model is not asked
     predgen predictor           the pooled head
 
 predgen's director is the paper's: a value read from the answer's states, or a class. Each group (case, precision,

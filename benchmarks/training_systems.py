@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 
 from predgen.answers.spaces import LabelSet
+from predgen.answers.tables import AnswerTable
+from predgen.answers.trie import build_trie
 from predgen.config import (
     DirectorConfig,
     Precision,
@@ -20,7 +22,7 @@ from predgen.config import (
     TrainConfig,
     WriterConfig,
 )
-from predgen.model.build import Setting, build_method, build_writer
+from predgen.model.build import Setting, build_fields_method, build_method, build_writer
 from predgen.model.outputs import StepOutput
 from predgen.model.scale import Scale, scale_of
 from predgen.model.writer import Writer
@@ -31,7 +33,7 @@ from training_peers import (
     supervised_fine_tuning,
     supervised_fine_tuning_as_shipped,
 )
-from training_task import Batch, Case, Step, build_batch, learned
+from training_task import CUE, SPACES, Batch, Case, Step, build_batch, learned
 
 REFERENCE = "predgen teacher forcing"
 SHIPPED = "trl sft as shipped"
@@ -43,7 +45,8 @@ PREDGEN: dict[str, tuple[SamplingMode, float]] = {
     "predgen sequence p=1": ("sequence", 1.0),
     "predgen parallel p=1": ("parallel", 1.0),
 }
-SYSTEMS = ("hf sequence classification", "trl sft", SHIPPED, "released p=1", *PREDGEN, "predgen predictor")
+ASKED = "predgen token p=1, asked for every token"
+SYSTEMS = ("hf sequence classification", "trl sft", SHIPPED, "released p=1", *PREDGEN, ASKED, "predgen predictor")
 
 
 @dataclass(frozen=True)
@@ -68,8 +71,14 @@ class Group:
         return f"{self.case}, {self.precision}{', checkpointing' if self.checkpointing else ''}"
 
     def systems(self, asked: Sequence[str]) -> list[str]:
-        """Of those asked for, what the group has; what is as shipped has checkpointing in any case, told once."""
-        return [name for name in asked if not (name == SHIPPED and self.checkpointing)]
+        """Of those asked for, what the group has.
+
+        What is as shipped has checkpointing in any case, told once; of numbers every token is asked for anyway.
+        """
+        left = {SHIPPED} if self.checkpointing else set()
+        if not isinstance(SPACES[self.case.answer], LabelSet):
+            left.add(ASKED)
+        return [name for name in asked if name not in left]
 
 
 class Systems:
@@ -91,6 +100,9 @@ class Systems:
         torch.manual_seed(0)
         if name in PREDGEN:
             return _step(self.method(*PREDGEN[name]), batch)
+        if name == ASKED:
+            table = _AskedTable(build_trie(batch.space, tokenizer, CUE)).to(group.device)
+            return _step(self.method("token", 1.0, table), batch)
         makes: dict[str, Callable[[], Step]] = {
             "predgen predictor": lambda: _step(
                 build_method(self._writer, batch.table, self._setting("predictor")), batch
@@ -108,10 +120,11 @@ class Systems:
         }
         return makes[name]()
 
-    def method(self, mode: SamplingMode, probability: float) -> Any:
+    def method(self, mode: SamplingMode, probability: float, table: AnswerTable | None = None) -> Any:
         """PredGen under a constant p, with the director that the paper has for the task."""
         sampling = SamplingConfig(mode=mode, schedule="constant", start=probability, end=probability, steps=1)
-        return build_method(self._writer, self.batch.table, self._setting("predgen", sampling))
+        setting = self._setting("predgen", sampling)
+        return build_fields_method(self._writer, [table or self.batch.table], [[]], [setting])
 
     @cached_property
     def _writer(self) -> Writer:
@@ -139,6 +152,13 @@ class Systems:
         scale = Scale() if isinstance(space, LabelSet) else scale_of(space, targets)
         task = "classification" if self._labels else "regression"
         return Setting(self._config(method, sampling or SamplingConfig()), task, space, 1, scale)
+
+
+class _AskedTable(AnswerTable):
+    """Has the model asked for every token, as if none of them were settled by those before it."""
+
+    def parts(self, node: Tensor) -> Tensor:
+        return torch.ones_like(node, dtype=torch.bool)
 
 
 def _step(method: Any, batch: Batch) -> Step:

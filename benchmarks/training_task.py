@@ -45,6 +45,7 @@ def codes(count: int, digits: int) -> LabelSet:
     return LabelSet(tuple(sorted(labels)))
 
 
+CUE = "\nAnswer:"
 # SmolLM2's tokenizer takes a token for a sign with the space before it, one for a point, and one for each digit.
 SPACES: dict[int, LabelSet | NumberGrid] = {
     4: NumberGrid(-4, 4, 1),  # +2.7
@@ -124,7 +125,7 @@ def build_batch(case: Case, tokenizer: Any, device: str) -> Batch:
     if case.answer not in SPACES:
         raise ValueError(f"There is no space of answers of {case.answer} tokens. Expected one of {list(SPACES)}.")
     space = SPACES[case.answer]
-    table = AnswerTable(build_trie(space, tokenizer, "\nAnswer:"))
+    table = AnswerTable(build_trie(space, tokenizer, CUE))
     lengths = set(table.target_mask.sum(dim=1).tolist())
     if lengths != {case.answer + 1}:
         raise ValueError(f"This tokenizer writes {space} in {lengths} tokens, terminator included, for {case.answer}.")

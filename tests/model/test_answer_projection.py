@@ -4,13 +4,14 @@ import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 from torch import Tensor, nn
+from torch.nn import functional
 from transformers import GraniteConfig, GraniteForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
 
 from predgen.answers.tables import AnswerTable
 from predgen.answers.trie import build_trie
 from predgen.config_reading import load_config
 from predgen.model.answer_projection import answer_projection
-from predgen.model.build import Setting, build_fields_method, build_writer
+from predgen.model.build import Setting, build_fields_method, build_method, build_writer
 from predgen.model.predgen import PredGen
 from predgen.model.scale import Scale
 
@@ -79,6 +80,42 @@ def test_losses_gradients_and_scores_are_those_of_the_whole_vocabulary(
     torch.testing.assert_close(found[0], found[1], rtol=1e-5, atol=1e-12)
     assert found[0][1]["writer.lm.model.embed_tokens.weight"].abs().sum() > 0
     assert len(found[0][2]) == len(BODIES)
+
+
+@pytest.mark.parametrize("mode", ["token", "parallel"])
+def test_own_tokens_are_chosen_among_the_answers_alone_whatever_probabilities_are_taken_over(
+    llama: PreTrainedModel, byte_level: PreTrainedTokenizerFast, mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[int] = []
+    linear = functional.linear
+    whole = llama.get_output_embeddings().weight.shape[0]
+
+    def counted(states: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+        made.append(weight.shape[0])
+        return linear(states, weight, bias)
+
+    config = load_config(
+        assignments=["data.target=y", "task=regression", "director.kind=value", "writer.normalise=vocabulary"]
+        + [f"sampling.{name}" for name in (f"mode={mode}", "start=1", "end=1")]
+    )
+    inputs, table = batch(byte_level), AnswerTable(build_trie(GRID, byte_level, CUE))
+    setting = Setting(config, "regression", GRID, 9, Scale(0.1, 1.7))
+    found, projections = [], []
+    for build in (build_fields_method, lambda writer, tables, cues, settings: build_method(writer, *tables, *settings)):
+        llama.zero_grad()
+        torch.manual_seed(0)
+        method = build(build_writer(llama.double(), config, "tree"), [table], [[]], [setting])
+        assert isinstance(method, PredGen) and method.writer.projection is None
+        made.clear()
+        monkeypatch.setattr(functional, "linear", counted)
+        output = method.double().train()(**inputs, step=1)
+        monkeypatch.undo()
+        output.loss.backward()
+        found.append((output.loss.detach(), output.own_history, gradients(method)))
+        projections.append(sum(width == whole for width in made))
+    torch.testing.assert_close(found[0], found[1], rtol=1e-7, atol=1e-12)
+    assert projections[0] == 2, "behind the prompt, and behind the history"
+    assert projections[1] > 2
 
 
 def test_a_director_that_reads_the_vocabulary_has_all_of_it(

@@ -19,7 +19,7 @@ from predgen.model.history import (
     parallel_history,
     write_history,
 )
-from predgen.model.prefix import Prefix
+from predgen.model.prefix import Prefix, Written
 from predgen.model.sampling import GumbelNoise, draw_coins
 from predgen.model.writer import Writer
 
@@ -96,6 +96,35 @@ def test_an_own_history_does_not_depend_on_gold(read: tuple[Writer, Prefix], tri
     other = mixed_history(*read, table, GOLD.flip(0), coins)
     assert torch.equal(one.ids, other.ids)
     assert torch.equal(one.mask, other.mask)
+
+
+def test_the_model_is_asked_only_where_a_row_has_a_choice(
+    llama: PreTrainedModel, byte_level: PreTrainedTokenizerFast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Behind a label's first letter all is settled; a coin for gold settles a token too."""
+    table = AnswerTable(build_trie(LabelSet(("excellent", "poor", "average")), byte_level, CUE))
+    writer, passes = Writer(llama), list[int]()
+    encoder = PromptEncoder(byte_level, CUE, 100)
+    prefix = writer.prefill(*pad_prompts([encoder(body).ids for body in BODIES]))
+    extend = writer.extend
+
+    def counted(*arguments: torch.Tensor) -> Written:
+        passes.append(arguments[1].shape[1])
+        return extend(*arguments)  # type: ignore[arg-type]
+
+    gold = torch.tensor([0, 1, 2, 0])
+    free = mixed_history(writer, prefix, table, gold, coins(table, True))
+    monkeypatch.setattr(writer, "extend", counted)
+    assert torch.equal(mixed_history(writer, prefix, table, gold, coins(table, True)).ids, free.ids)
+    assert len(passes) <= 1, "at most the space before the first letter"
+    passes.clear()
+    mixed_history(writer, prefix, table, gold, coins(table, False))
+    assert not passes
+    numbers = AnswerTable(build_trie(NumberGrid(-4, 4, 1), byte_level, CUE))
+    only_second = coins(numbers, False)
+    only_second[2, 1] = True
+    mixed_history(writer, prefix, numbers, GOLD, only_second)
+    assert passes == [1]
 
 
 @pytest.mark.parametrize("write", [mixed_history, free_history])

@@ -31,7 +31,6 @@ class FreeTable(nn.Module):
         self.terminator, self.solution_tokens = grammar.terminator, grammar.solution_tokens
         self.text_states = grammar.text_states
         self.depth = max([grammar.longest, *(len(answer) for answer in grammar.answers)])
-        self.branches = (True,) * (self.depth + 1)
         self.pieces = dict(grammar.pieces)
         self.numerals = {token: int(piece) for token, piece in grammar.pieces.items() if piece.strip().isdigit()}
         self.answers = len(grammar.answers)
@@ -65,6 +64,10 @@ class FreeTable(nn.Module):
         """The state behind a token, -1 where it may not stand; a token of -1 stands nowhere."""
         reached = self.moves[node, token.clamp_min(0)].long()
         return torch.where(token < 0, torch.full_like(reached, -1), reached)
+
+    def parts(self, node: Tensor) -> Tensor:
+        """Which states (…) leave a choice of how to go on: nearly all do, so that the rest is not looked for."""
+        return torch.ones_like(node, dtype=torch.bool)
 
     def reads(self, nodes: Tensor) -> Tensor:
         """Which tokens a director reads, by the states that they lead to: those of the number."""

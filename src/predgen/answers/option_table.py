@@ -31,7 +31,6 @@ class OptionTable(nn.Module):
         super().__init__()
         self.terminator, self.answers = terminator, labels
         self.depth = max([1, *map(len, gold)])
-        self.branches = (True,) * (self.depth + 1)
         self.numerals: dict[int, int] = {}
         shape = (len(gold), self.depth + 1)
         targets, mask = torch.zeros(shape, dtype=torch.long), torch.zeros(shape, dtype=torch.bool)

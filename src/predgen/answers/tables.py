@@ -52,10 +52,6 @@ class AnswerTable(nn.Module):
         self.terminator, self.depth, self.search = trie.terminator, trie.longest, search
         self.numerals = dict(trie.numerals)
         self.levels = _levels(trie)
-        # Whether any node of a depth leaves a choice; where none does, the model need not be asked for the next token.
-        self.branches = tuple(
-            bool((trie.child_count[trie.depth == depth] > 1).any()) for depth in range(trie.longest + 1)
-        )
         self.choices = int(trie.child_count.max())
         # A search reports on the processor, row by row.
         self.values = values
@@ -103,6 +99,10 @@ class AnswerTable(nn.Module):
         """The tokens of nodes' (…) children, (…, C), and which of these entries are any, (…, C) bool."""
         ways = self.ways(node)
         return self.node_token[ways.clamp_min(0)], ways >= 0
+
+    def parts(self, node: Tensor) -> Tensor:
+        """Which nodes (…) leave a choice of how to go on."""
+        return self.child_count[node] > 1
 
     def ways(self, node: Tensor) -> Tensor:
         """(…, C) the children of nodes (…); -1 fills up to the C of the widest of them, at least one."""

@@ -56,6 +56,10 @@ class _BehindPrefix:
         self._prefix = written.prefix
         return written.logits[:, -1]
 
+    def asked(self, choosing: Tensor) -> bool:
+        """Whether it is asked for the next token: where any row has a choice to make. See `any_running`."""
+        return any_running(choosing, self._writer)
+
     def any_running(self, running: Tensor) -> bool:
         """See `any_running`."""
         return any_running(running, self._writer)
@@ -77,6 +81,10 @@ class _OverTree:
         """(B, V) logits at the rows' nodes; of no account where nothing follows."""
         return self._logits[torch.arange(self.rows, device=self.device), self._column[node]]
 
+    def asked(self, choosing: Tensor) -> bool:
+        """Whether it is asked: always, which is cheaper than to look."""
+        return True
+
     def any_running(self, running: Tensor) -> bool:
         """Whether any row still writes; no pass waits for another process."""
         return bool(running.any())
@@ -94,8 +102,9 @@ def walk(
     """Walks the trie or the automaton, taking at each position the model's own token, or gold's.
 
     Every path is one that inference could take. Gold's token is taken only where it continues that path: once an own
-    token has left gold's answer, gold's next one may lie outside the space. Whether the model is asked depends on the
-    space alone, and when to stop on all rows of all processes where each pass needs all of them (see `any_running`).
+    token has left gold's answer, gold's next one may lie outside the space. The model is asked only where some row has
+    a choice that no gold token makes for it, of any process where each pass needs all of them (see `any_running`), as
+    is when to stop.
 
     Args:
         writer: The language model.
@@ -136,14 +145,16 @@ def _walk(
     nodes, tokens, content = [node], list[Tensor](), list[Tensor]()
     running = torch.ones(model.rows, dtype=torch.bool, device=node.device)
     own = torch.ones_like(running)
-    shown = 0  # tokens that the model has seen: where the space leaves no choice, it need not be asked
+    shown = 0  # tokens that the model has seen
     logits = model.next(node, (), ())
+    take_gold = torch.zeros_like(running)
     for position in range(table.depth):
-        if table.branches[position] and shown < position:
-            logits, shown = model.next(node, tokens[shown:], content[shown:]), position
-        token = table.choose(node, logits, position, None if noise is None else noise.take(1)[:, 0])
         if gold is not None and coins is not None:
             take_gold = ~coins[:, position] & (table.follow(node, gold[:, position]) >= 0)
+        if shown < position and model.asked(running & ~take_gold & table.parts(node)):
+            logits, shown = model.next(node, tokens[shown:], content[shown:]), position
+        token = table.choose(node, logits, position, None if noise is None else noise.take(1)[:, 0])
+        if gold is not None:
             token = torch.where(take_gold, gold[:, position], token)
         reached = table.follow(node, token)
         running = running & (reached >= 0)

@@ -88,7 +88,9 @@ def build_fields_method(
     """
     methods = [build_method(writer, table, setting) for table, setting in zip(tables, settings, strict=True)]
     tokens = _answer_tokens(methods)
-    if tokens is not None:
+    if tokens is not None and any(map(_over_vocabulary, methods)):
+        writer.choose_among(tokens)
+    elif tokens is not None:
         writer.project_to(tokens)
     if len(methods) == 1 and not cues[0]:
         return methods[0]
@@ -320,17 +322,21 @@ def normalisation(config: RunConfig, table: Table) -> Normalise:
 
 
 def _answer_tokens(methods: Sequence[Method[Any]]) -> Tensor | None:
-    """(C,) the tokens that any method asks for; None where one of them reads the whole vocabulary, or no logits."""
+    """(C,) the tokens that the methods' answers are written with; None where they are not listed, or not written."""
     found = list[Tensor]()
     for method in methods:
         if not isinstance(method, WritingMethod) or not isinstance(method.table, AnswerTable):
             return None
-        over_all = method.writer_loss.normalise == "vocabulary" or method.writer_loss.reads_prompt
-        if over_all or isinstance(getattr(method, "director", None), _OVER_VOCABULARY):
-            return None
         found.append(method.table.tokens)
     tokens: Tensor = torch.unique(torch.cat(found))
     return tokens
+
+
+def _over_vocabulary(method: Method[Any]) -> bool:
+    """Whether a method that writes learns or scores by the logits of other tokens than its answers'."""
+    assert isinstance(method, WritingMethod)
+    over_all = method.writer_loss.normalise == "vocabulary" or method.writer_loss.reads_prompt
+    return over_all or isinstance(getattr(method, "director", None), _OVER_VOCABULARY)
 
 
 def _director(writer: Writer, table: Table, setting: Setting) -> nn.Module:

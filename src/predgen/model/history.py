@@ -88,10 +88,10 @@ def write_history(
     prefix = writer.to_sample_from(prefix)
     if own == "free":
         history = free_history(writer, prefix, table, answer_index, coins)
-    elif mode == "parallel":
-        history = parallel_history(writer, prefix, table, answer_index, coins, noise)
     else:
-        history = mixed_history(writer, prefix, table, answer_index, coins, noise)
+        write = parallel_history if mode == "parallel" else mixed_history
+        with writer.choosing():
+            history = write(writer, prefix, table, answer_index, coins, noise)
     writer.train(training)
     return history
 

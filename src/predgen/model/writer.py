@@ -44,6 +44,7 @@ class Writer(nn.Module):
         self._virtual: Tensor | None = getattr(lm, "virtual_ids", None)
         self.windows = layer_windows(self.lm.config.get_text_config())
         self.projection: AnswerProjection | None = None
+        self._choice: AnswerProjection | None = None
 
     def project_to(self, tokens: Tensor) -> None:
         """Makes logits of some tokens only from now on; those of all others are −inf.
@@ -55,6 +56,20 @@ class Writer(nn.Module):
             tokens: (C,) token ids, each once.
         """
         self.projection = answer_projection(self.lm, tokens)
+
+    def choose_among(self, tokens: Tensor) -> None:
+        """As `project_to`, where `choosing` alone; whatever is learned or scored sees the whole vocabulary.
+
+        Args:
+            tokens: (C,) token ids, each once.
+        """
+        self._choice = answer_projection(self.lm, tokens)
+
+    @contextlib.contextmanager
+    def choosing(self) -> Iterator[None]:
+        """While it lasts only the answers' tokens have logits, where these are known: for the likeliest of them."""
+        with self._projecting(self.projection or self._choice):
+            yield
 
     @contextlib.contextmanager
     def over_vocabulary(self) -> Iterator[None]:

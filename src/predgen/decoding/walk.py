@@ -151,7 +151,8 @@ def _walk(
     for position in range(table.depth):
         if gold is not None and coins is not None:
             take_gold = ~coins[:, position] & (table.follow(node, gold[:, position]) >= 0)
-        if shown < position and model.asked(running & ~take_gold & table.parts(node)):
+        # Where no gold is taken free text alone is written, nearly all choices: to look would have a GPU wait for each.
+        if shown < position and (coins is None or model.asked(running & ~take_gold & table.parts(node))):
             logits, shown = model.next(node, tokens[shown:], content[shown:]), position
         token = table.choose(node, logits, position, None if noise is None else noise.take(1)[:, 0])
         if gold is not None:

@@ -339,7 +339,7 @@ class TrainConfig:
     clip: Annotated[float, Field(gt=0.0)] = 1.0  # norm of the gradient
     evaluations: Positive = 4  # how often, evenly spread over the run, dev is scored and a checkpoint kept
     precision: Precision = "fp32"  # of the base's weights and the passes; what learns stays in float32
-    gradient_checkpointing: bool = False  # less memory: activations are computed again, and the prompt with them
+    gradient_checkpointing: bool = False  # less memory: activations are computed again in the backward pass
     # none, balanced (every class counts the same in all), or a weight a label: {spam: 3, ham: 1}
     class_weights: Literal["none", "balanced"] | ClassWeights = "none"
     on_nonfinite: Literal["stop", "skip"] = "stop"  # what a loss or gradient of NaN or infinity does to the run

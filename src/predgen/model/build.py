@@ -17,6 +17,7 @@ from predgen.config import AnswerKind, DirectorKind, Normalise, RunConfig, Scori
 from predgen.decoding.fields import one_tree
 from predgen.errors import ConfigError, nearest
 from predgen.model.baselines import Generator, Predictor
+from predgen.model.checkpointing import checkpoint_layers
 from predgen.model.director import (
     ClassDirector,
     ExpectedValue,
@@ -108,12 +109,10 @@ def build_writer(lm: Any, config: RunConfig, scoring: Scoring) -> Writer:
     """
     if lm.get_input_embeddings().weight.dtype == torch.bfloat16:
         train_by_parts(lm)
-    if config.train.gradient_checkpointing:
-        # Not re-entrant: the frozen base's inputs need no gradient, and the adapters' is found all the same.
-        lm.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    keeps = checkpoint_layers(lm) if config.train.gradient_checkpointing else True
     if scoring == "paths":
         return PathwiseWriter(lm)
-    return RereadingWriter(lm) if config.train.gradient_checkpointing else Writer(lm)
+    return Writer(lm) if keeps else RereadingWriter(lm)
 
 
 def check_names(config: RunConfig) -> None:

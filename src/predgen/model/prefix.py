@@ -58,14 +58,51 @@ class Prefix(NamedTuple):
         )
 
     def cache(self) -> DynamicCache:
-        """A fresh cache over the same tensors; growing it leaves the prefix as it is."""
-        cache = DynamicCache()
+        """A fresh cache over the same tensors, for one pass; growing it leaves the prefix as it is."""
+        cache = empty_cache()
         for key, value in zip(self.keys, self.values, strict=True):
-            layer = DynamicLayer()  # type: ignore[no-untyped-call]
-            layer.keys, layer.values = key, value
-            layer.dtype, layer.device, layer.is_initialized = key.dtype, key.device, True
-            cache.layers.append(layer)
+            cache.layers.append(_OnePassLayer(key, value))
         return cache
+
+
+class _OnePassLayer(DynamicLayer):
+    """What one layer's attention finds behind a prefix in one pass, however often that pass is computed.
+
+    Gradient checkpointing computes a layer again in the backward pass. There it has to find what it found before: a
+    cache that grows each time would hold its tokens twice.
+
+    Args:
+        keys: (B, heads, S, head size) of the prefix; None where there is none.
+        values: As keys.
+    """
+
+    def __init__(self, keys: Tensor | None = None, values: Tensor | None = None) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._before = None if keys is None or values is None else (keys, values)
+        self._grown = False
+        if self._before is not None:
+            self._hold(*self._before)
+
+    def update(self, key_states: Tensor, value_states: Tensor, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
+        """Keys and values of the prefix with those of this pass behind them, which the first computation keeps."""
+        keys, values = key_states, value_states
+        if self._before is not None:
+            keys, values = torch.cat([self._before[0], keys], dim=-2), torch.cat([self._before[1], values], dim=-2)
+        if not self._grown:
+            self._hold(keys, values)
+            self._grown = True
+        return keys, values
+
+    def _hold(self, keys: Tensor, values: Tensor) -> None:
+        self.keys, self.values = keys, values
+        self.dtype, self.device, self.is_initialized = keys.dtype, keys.device, True
+
+
+def empty_cache() -> DynamicCache:
+    """A cache that holds nothing yet, for one pass."""
+    cache = DynamicCache()
+    cache.layer_class_to_replicate = _OnePassLayer
+    return cache
 
 
 class Written(NamedTuple):

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 class RereadingWriter(Writer):
     """Shares the prompt's cache while it writes or scores, and reads anew while it learns.
 
-    For gradient checkpointing: there transformers drops the cache in training, and the answer would not see its prompt.
-    Loss and gradients are the same; the prompt is read once more, and less is kept in memory.
+    For gradient checkpointing of models that drop their cache then, as GPT-2 does (see `predgen.model.checkpointing`):
+    the answer would not see its prompt. Loss and gradients are the same; the prompt is read once more.
     """
 
     @property

@@ -11,11 +11,10 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from transformers import DynamicCache
 
 from predgen.answers.tables import AnswerTable
 from predgen.model.packing import lay_out
-from predgen.model.prefix import Prefix, as_prefix
+from predgen.model.prefix import Prefix, as_prefix, empty_cache
 from predgen.model.tree_mask import tree_bias
 from predgen.model.writer import Writer, last_columns, positions
 
@@ -67,11 +66,12 @@ def read_head(writer: Writer, ids: Tensor) -> SharedHead:
         ids: (H,).
     """
     mask = torch.ones_like(ids)[None]
+    cache = empty_cache()
     output = writer.lm.get_decoder()(
-        input_ids=ids[None], attention_mask=mask, past_key_values=DynamicCache(), use_cache=True
+        input_ids=ids[None], attention_mask=mask, past_key_values=cache, use_cache=writer.use_cache
     )
     states: Tensor = output.last_hidden_state
-    return SharedHead(as_prefix(output.past_key_values, ids[None], mask, states.new_zeros(1, 0)), states)
+    return SharedHead(as_prefix(cache, ids[None], mask, states.new_zeros(1, 0)), states)
 
 
 def prefill_behind(writer: Writer, head: SharedHead | None, prompt_ids: Tensor, prompt_mask: Tensor) -> Prefix:
@@ -92,15 +92,16 @@ def prefill_behind(writer: Writer, head: SharedHead | None, prompt_ids: Tensor, 
         keys = tuple(torch.cat(both, dim=2) for both in zip(before.keys, rest.keys, strict=True))
         values = tuple(torch.cat(both, dim=2) for both in zip(before.values, rest.values, strict=True))
         return _closed_up(writer, Prefix(keys, values, ids, mask, rest.logits))
+    cache = before.cache()
     output = writer(
         input_ids=prompt_ids,
         attention_mask=_bias_behind(writer, mask, before.mask.shape[1]),
         position_ids=positions(mask)[:, -prompt_ids.shape[1] :],
-        past_key_values=before.cache(),
-        use_cache=True,
+        past_key_values=cache,
+        use_cache=writer.use_cache,
         logits_to_keep=last_columns(prompt_ids),
     )
-    return _closed_up(writer, as_prefix(output.past_key_values, ids, mask, output.logits[:, -1]))
+    return _closed_up(writer, as_prefix(cache, ids, mask, output.logits[:, -1]))
 
 
 def read_behind(
@@ -130,7 +131,7 @@ def read_behind(
         attention_mask=_bias_behind(writer, mask, before.mask.shape[1]),
         position_ids=positions(mask)[:, -prompt_ids.shape[1] :],
         past_key_values=before.cache(),
-        use_cache=True,
+        use_cache=writer.use_cache,
     )
     return torch.cat([shared, output.last_hidden_state], dim=1), mask
 
@@ -160,19 +161,20 @@ def prefill_with_tree(
     behind = mask.sum(dim=1, keepdim=True) + depth[None] - 1
     keep = keep_prompt or before is not None
     both_ids = torch.cat([prompt_ids, nodes[None].expand(rows, -1)], dim=1)
+    cache = empty_cache() if before is None else before.cache()
     output = writer(
         input_ids=both_ids,
         attention_mask=bias,
         position_ids=torch.cat([positions(mask)[:, cached:], behind], dim=1),
-        past_key_values=(DynamicCache() if before is None else before.cache()) if keep else None,
-        use_cache=keep,
+        past_key_values=cache if keep else None,
+        use_cache=keep and writer.use_cache,
         logits_to_keep=last_columns(both_ids, nodes.shape[0] + 1),
     )
     logits: Tensor = output.logits
     if not keep_prompt:
         return PromptAndTree(Prefix((), (), ids, mask, logits[:, 0]), logits)
     both = torch.cat([mask, torch.ones_like(behind)], dim=1)
-    whole = as_prefix(output.past_key_values, ids, both, logits[:, 0])
+    whole = as_prefix(cache, ids, both, logits[:, 0])
     columns = mask.shape[1]
     prompts = whole._replace(
         keys=tuple(key[:, :, :columns] for key in whole.keys),

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
-from transformers import DynamicCache, PreTrainedModel
+from transformers import PreTrainedModel
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from predgen.model.answer_projection import AnswerProjection, NoProjection, WholeProjection, answer_projection
 from predgen.model.packing import Lines, lay_out
-from predgen.model.prefix import Prefix, Tree, Written, as_prefix
+from predgen.model.prefix import Prefix, Tree, Written, as_prefix, empty_cache
 from predgen.model.tree_mask import layer_windows, tree_bias
 
 if TYPE_CHECKING:
@@ -120,6 +120,15 @@ class Writer(nn.Module):
         return self.keeps_prompts
 
     @property
+    def use_cache(self) -> bool:
+        """What a model is told of a pass that is given a cache.
+
+        No where its layers are computed again in the backward pass: transformers would say that the two do not go
+        together, though the cache that is given is used all the same (`keeps_cache`).
+        """
+        return not (self.training and getattr(self.lm.get_decoder(), "gradient_checkpointing", False))
+
+    @property
     def drops_out(self) -> bool:
         """Whether training passes leave something out by chance, so that their logits are not inference's."""
         # Attention's is no module, and known from the settings alone; among them are those of heads that are not here.
@@ -164,16 +173,17 @@ class Writer(nn.Module):
         lines = None if all_logits else lay_out(prompt_ids, prompt_mask)
         if lines is not None:
             return self.fill_lines(lines, prompt_ids, prompt_mask)
+        cache = empty_cache()
         output = self(
             input_ids=prompt_ids,
             attention_mask=prompt_mask,
             position_ids=positions(prompt_mask),
-            past_key_values=DynamicCache(),
-            use_cache=True,
+            past_key_values=cache,
+            use_cache=self.use_cache,
             # No other position predicts an answer token.
             logits_to_keep=None if all_logits else last_columns(prompt_ids),
         )
-        prefix = as_prefix(output.past_key_values, prompt_ids, prompt_mask, output.logits[:, -1])
+        prefix = as_prefix(cache, prompt_ids, prompt_mask, output.logits[:, -1])
         return prefix._replace(all_logits=output.logits) if all_logits else prefix
 
     def fill_lines(self, lines: Lines, prompt_ids: Tensor, prompt_mask: Tensor, before: Prefix | None = None) -> Prefix:
@@ -189,16 +199,17 @@ class Writer(nn.Module):
             Without the columns of what stands in front.
         """
         front = 0 if before is None else before.mask.shape[1]
+        cache = empty_cache() if before is None else before.cache()
         output = self(
             input_ids=lines.ids,
             attention_mask=lines.bias(self.dtype, self.windows, front),
             position_ids=lines.position + front,
-            past_key_values=DynamicCache() if before is None else before.cache(),
-            use_cache=True,
+            past_key_values=cache,
+            use_cache=self.use_cache,
             logits_to_keep=last_columns(lines.ids, lines.last),
         )
         read = torch.nn.functional.pad(lines.row, (front, 0))
-        packed = as_prefix(output.past_key_values, read, read, output.logits[:, -1])
+        packed = as_prefix(cache, read, read, output.logits[:, -1])
 
         def padded(cached: Tensor) -> Tensor:
             return lines.padded(cached[:, :, front:].transpose(1, 2)).transpose(1, 2)
@@ -210,16 +221,17 @@ class Writer(nn.Module):
         """As `prefill`, and the states of the embeddings and of every layer, (B, P, d) each."""
         width = prompt_ids.shape[1]
         prompt_ids, prompt_mask = self.in_full(prompt_ids, prompt_mask)
+        cache = empty_cache()
         output = self(
             input_ids=prompt_ids,
             attention_mask=prompt_mask,
             position_ids=positions(prompt_mask),
-            past_key_values=DynamicCache(),
-            use_cache=True,
+            past_key_values=cache,
+            use_cache=self.use_cache,
             logits_to_keep=last_columns(prompt_ids),
             output_hidden_states=True,
         )
-        prefix = as_prefix(output.past_key_values, prompt_ids, prompt_mask, output.logits[:, -1])
+        prefix = as_prefix(cache, prompt_ids, prompt_mask, output.logits[:, -1])
         return prefix, tuple(states[:, -width:] for states in output.hidden_states)
 
     def read_on(self, prefix: Prefix, ids: Tensor, mask: Tensor) -> Prefix:
@@ -231,15 +243,16 @@ class Writer(nn.Module):
             mask: (B, T), 1 on real tokens; others are as if they were not there.
         """
         mask = torch.cat([prefix.mask, mask], dim=1)
+        cache = prefix.cache()
         output = self(
             input_ids=ids,
             attention_mask=mask,
             position_ids=positions(mask)[:, -ids.shape[1] :],
-            past_key_values=prefix.cache(),
-            use_cache=True,
+            past_key_values=cache,
+            use_cache=self.use_cache,
             logits_to_keep=last_columns(ids),
         )
-        return as_prefix(output.past_key_values, torch.cat([prefix.ids, ids], dim=1), mask, output.logits[:, -1])
+        return as_prefix(cache, torch.cat([prefix.ids, ids], dim=1), mask, output.logits[:, -1])
 
     def to_sample_from(self, prefix: Prefix) -> Prefix:
         """The prefix as writing a history needs it: without its gradient."""
@@ -254,15 +267,16 @@ class Writer(nn.Module):
             mask: (B, T), nonzero on real tokens.
         """
         mask = torch.cat([prefix.mask, mask.to(prefix.mask.dtype)], dim=1)
+        cache = prefix.cache()
         output = self(
             input_ids=ids,
             attention_mask=mask,
             position_ids=positions(mask)[:, -ids.shape[1] :],
-            past_key_values=prefix.cache(),
-            use_cache=True,
+            past_key_values=cache,
+            use_cache=self.use_cache,
             output_hidden_states=True,
         )
-        grown = as_prefix(output.past_key_values, torch.cat([prefix.ids, ids], dim=1), mask, output.logits[:, -1])
+        grown = as_prefix(cache, torch.cat([prefix.ids, ids], dim=1), mask, output.logits[:, -1])
         logits = torch.cat([prefix.logits[:, None], output.logits], dim=1)
         return Written(output.hidden_states[-1], logits, grown, prefix.all_logits, output.hidden_states)
 
@@ -285,7 +299,7 @@ class Writer(nn.Module):
             attention_mask=tree_bias(prefix.mask, depth, sees, prefix.keys[0].dtype, self.windows, with_prompt=False),
             position_ids=prefix.lengths[:, None] + depth[None] - 1,
             past_key_values=prefix.cache(),
-            use_cache=True,
+            use_cache=self.use_cache,
         )
         return torch.cat([prefix.logits[:, None], output.logits], dim=1)
 
@@ -310,9 +324,9 @@ class Writer(nn.Module):
             ),
             position_ids=prefix.lengths[:, None] + tree.depth[:, -ids.shape[1] :] - 1,
             past_key_values=cache,
-            use_cache=True,
+            use_cache=self.use_cache,
         )
-        layers = output.past_key_values.layers
+        layers: list[Any] = cache.layers
         return output.logits, tree._replace(
             keys=tuple(layer.keys for layer in layers), values=tuple(layer.values for layer in layers)
         )
@@ -341,7 +355,7 @@ class Writer(nn.Module):
             attention_mask=lines.bias(self.dtype, self.windows, front),
             position_ids=lines.position + front,
             past_key_values=None if before is None else before.cache(),
-            use_cache=before is not None,
+            use_cache=before is not None and self.use_cache,
         )
         return lines.padded(output.last_hidden_state)
 

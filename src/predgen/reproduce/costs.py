@@ -138,5 +138,6 @@ def _memory(config: RunConfig, task: Task, size: Size) -> int:
     kept = tokens * size.layers * (8 * size.hidden + 3 * size.inner + 2 * size.key_value) * byte
     answers = config.train.batch_size * answer_tokens(task) * size.vocabulary * 4 * 2
     if config.train.gradient_checkpointing:
-        kept //= size.layers
+        # One layer's at a time, and of each what it is computed again from, and the prompt's keys and values.
+        kept = kept // size.layers + tokens * size.layers * (size.hidden + 2 * size.key_value) * byte
     return _RUNTIME + size.parameters * byte + learned * _LEARNED_BYTES + kept + answers

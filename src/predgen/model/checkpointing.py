@@ -1,0 +1,41 @@
+"""Gradient checkpointing: layers are computed again in the backward pass, and their activations not kept."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from transformers.modeling_layers import GradientCheckpointingLayer
+
+from predgen.model.prefix import empty_cache
+
+
+def checkpoint_layers(lm: Any) -> bool:
+    """Has a model's layers computed again in the backward pass.
+
+    Args:
+        lm: A causal LM of transformers, adapted or not; changed in place.
+
+    Returns:
+        Whether a cache that the model is given while it trains holds what was read. transformers takes the cache from
+        most layers, since one that grows would hold its tokens twice when they are computed again. Ours does not grow
+        then (see `predgen.model.prefix`), and layers that ask whether they may keep it are told so.
+    """
+    # Not re-entrant: the frozen base's inputs need no gradient, and the adapters' is found all the same.
+    lm.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    for module in lm.modules():
+        if isinstance(module, GradientCheckpointingLayer):
+            module._can_checkpoint_with_cache = True
+    return _keeps_cache(lm)
+
+
+@torch.no_grad()
+def _keeps_cache(lm: Any) -> bool:
+    training, cache = lm.training, empty_cache()
+    ids = torch.zeros(1, 2, dtype=torch.long, device=lm.get_input_embeddings().weight.device)
+    lm.train()
+    lm.get_decoder()(input_ids=ids, attention_mask=torch.ones_like(ids), past_key_values=cache, use_cache=False)
+    lm.train(training)
+    layers: list[Any] = cache.layers
+    filled = [layer.get_seq_length() == ids.shape[1] for layer in layers]
+    return len(filled) == lm.config.get_text_config().num_hidden_layers and all(filled)

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
+from transformers.utils import logging
+
+from predgen.model.checkpointing import checkpoint_layers
+from predgen.model.predgen import PredGen
+from predgen.model.shared_head import FEWEST_TOKENS
+from predgen.model.tree_predgen import TreePredGen
+
+from .tiny_predgen import batch, build, gradients
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*gradient_checkpointing.*")
+DROPS_THE_CACHE = ("gpt2",)  # its model takes it from all layers at once
+
+
+@pytest.fixture
+def kept(precise_model: PreTrainedModel) -> PreTrainedModel:
+    """An architecture that keeps a cache under checkpointing."""
+    if precise_model.config.model_type in DROPS_THE_CACHE:
+        pytest.skip("reads its prompts again; see test_rereading.py")
+    return precise_model
+
+
+def step(method: PredGen, inputs: dict[str, torch.Tensor]) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    method.zero_grad()
+    loss = method.train()(**inputs, step=3).loss
+    loss.backward()
+    return loss.detach(), gradients(method)
+
+
+@pytest.mark.parametrize("kind", ["numbers", "labels", "expected"])
+@pytest.mark.parametrize("head", [False, True])
+def test_layers_that_are_computed_again_find_what_they_found_before(
+    kept: PreTrainedModel, byte_level: PreTrainedTokenizerFast, kind: str, head: bool
+) -> None:
+    method: PredGen = build(kept, byte_level, kind, 0.5)
+    if kind == "expected":
+        method = TreePredGen.of(method)
+    inputs = batch(byte_level, dtype=kept.dtype)
+    if head:
+        inputs["head_ids"] = torch.arange(FEWEST_TOKENS).expand(len(inputs["prompt_ids"]), -1)
+    plain = step(method, inputs)
+    assert checkpoint_layers(method.writer.lm)
+    again = step(method, inputs)
+    exact = kept.dtype == torch.float64
+    torch.testing.assert_close(again, plain, rtol=1e-7 if exact else 1e-3, atol=1e-9 if exact else 1e-5)
+
+
+def test_a_prompt_is_read_once(llama: PreTrainedModel, byte_level: PreTrainedTokenizerFast) -> None:
+    """And once more in the backward pass; the history behind it needs no reading of its own."""
+    method, inputs = build(llama, byte_level, "numbers", 1.0), batch(byte_level, dtype=llama.dtype)
+    assert checkpoint_layers(method.writer.lm)
+    read: list[int] = []
+    width = inputs["prompt_ids"].shape[1]
+    layer = method.writer.lm.get_decoder().layers[0].mlp  # inside of what is computed again
+    hook = layer.register_forward_pre_hook(lambda _, states: read.append(states[0].shape[1]))
+    step(method, inputs)
+    hook.remove()
+    assert sum(columns >= width for columns in read) == 2
+
+
+def test_nothing_is_said_of_caches(
+    llama: PreTrainedModel, byte_level: PreTrainedTokenizerFast, caplog: pytest.LogCaptureFixture
+) -> None:
+    method = build(llama, byte_level, "numbers", 1.0)
+    checkpoint_layers(method.writer.lm)
+    logger = logging.get_logger("transformers")
+    logger.addHandler(caplog.handler)
+    step(method, batch(byte_level, dtype=llama.dtype))
+    logger.removeHandler(caplog.handler)
+    assert not [record for record in caplog.records if "cach" in record.message.lower()]
+
+
+def test_models_that_drop_the_cache_are_known(tiny_model: PreTrainedModel) -> None:
+    training = tiny_model.training
+    assert checkpoint_layers(tiny_model) == (tiny_model.config.model_type not in DROPS_THE_CACHE)
+    assert tiny_model.training == training

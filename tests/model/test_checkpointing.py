@@ -5,23 +5,20 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 from transformers.utils import logging
 
+from predgen.config_reading import load_config
+from predgen.model.build import build_writer
 from predgen.model.checkpointing import checkpoint_layers
 from predgen.model.predgen import PredGen
+from predgen.model.rereading import RereadingWriter
 from predgen.model.shared_head import FEWEST_TOKENS
 from predgen.model.tree_predgen import TreePredGen
+from predgen.model.writer import Writer
 
 from .tiny_predgen import batch, build, gradients
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*gradient_checkpointing.*")
+CHECKPOINTED = ["data.target=y", "train.gradient_checkpointing=true"]
 DROPS_THE_CACHE = ("gpt2",)  # its model takes it from all layers at once
-
-
-@pytest.fixture
-def kept(precise_model: PreTrainedModel) -> PreTrainedModel:
-    """An architecture that keeps a cache under checkpointing."""
-    if precise_model.config.model_type in DROPS_THE_CACHE:
-        pytest.skip("reads its prompts again; see test_rereading.py")
-    return precise_model
 
 
 def step(method: PredGen, inputs: dict[str, torch.Tensor]) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
@@ -34,18 +31,22 @@ def step(method: PredGen, inputs: dict[str, torch.Tensor]) -> tuple[torch.Tensor
 @pytest.mark.parametrize("kind", ["numbers", "labels", "expected"])
 @pytest.mark.parametrize("head", [False, True])
 def test_layers_that_are_computed_again_find_what_they_found_before(
-    kept: PreTrainedModel, byte_level: PreTrainedTokenizerFast, kind: str, head: bool
+    precise_model: PreTrainedModel, byte_level: PreTrainedTokenizerFast, kind: str, head: bool
 ) -> None:
-    method: PredGen = build(kept, byte_level, kind, 0.5)
+    method: PredGen = build(precise_model, byte_level, kind, 0.5)
     if kind == "expected":
         method = TreePredGen.of(method)
-    inputs = batch(byte_level, dtype=kept.dtype)
-    if head:
+    inputs = batch(byte_level, dtype=precise_model.dtype)
+    keeps = precise_model.config.model_type not in DROPS_THE_CACHE
+    if head and keeps:
         inputs["head_ids"] = torch.arange(FEWEST_TOKENS).expand(len(inputs["prompt_ids"]), -1)
     plain = step(method, inputs)
-    assert checkpoint_layers(method.writer.lm)
+    writer = build_writer(method.writer.lm, load_config(assignments=CHECKPOINTED), "tree")
+    assert type(writer) is (Writer if keeps else RereadingWriter)
+    assert writer.learns_behind_heads == keeps
+    method.writer = writer
     again = step(method, inputs)
-    exact = kept.dtype == torch.float64
+    exact = precise_model.dtype == torch.float64
     torch.testing.assert_close(again, plain, rtol=1e-7 if exact else 1e-3, atol=1e-9 if exact else 1e-5)
 
 

@@ -16,7 +16,10 @@ from predgen.model.writer import Writer
 
 from .tiny_predgen import batch, build, gradients
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*gradient_checkpointing.*")
+pytestmark = [
+    pytest.mark.filterwarnings("error:.*deprecated.*:FutureWarning"),
+    pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing.*"),
+]
 CHECKPOINTED = ["data.target=y", "train.gradient_checkpointing=true"]
 DROPS_THE_CACHE = ("gpt2",)  # its model takes it from all layers at once
 

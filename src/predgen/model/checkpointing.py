@@ -22,7 +22,11 @@ def checkpoint_layers(lm: Any) -> bool:
         then (see `predgen.model.prefix`), and layers that ask whether they may keep it are told so.
     """
     # Not re-entrant: the frozen base's inputs need no gradient, and the adapters' is found all the same.
-    lm.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    settings = {"use_reentrant": False}
+    if hasattr(lm, "activation_checkpointing_enable"):
+        lm.activation_checkpointing_enable(activation_checkpointing_kwargs=settings)
+    else:  # transformers before 5.23 knows the older name alone
+        lm.gradient_checkpointing_enable(gradient_checkpointing_kwargs=settings)
     for module in lm.modules():
         if isinstance(module, GradientCheckpointingLayer):
             module._can_checkpoint_with_cache = True

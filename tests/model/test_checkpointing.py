@@ -7,7 +7,7 @@ from transformers.utils import logging
 
 from predgen.config_reading import load_config
 from predgen.model.build import build_writer
-from predgen.model.checkpointing import checkpoint_layers
+from predgen.model.checkpointing import checkpoint_layers, keeps_cache
 from predgen.model.predgen import PredGen
 from predgen.model.rereading import RereadingWriter
 from predgen.model.shared_head import FEWEST_TOKENS
@@ -56,7 +56,7 @@ def test_layers_that_are_computed_again_find_what_they_found_before(
 def test_a_prompt_is_read_once(llama: PreTrainedModel, byte_level: PreTrainedTokenizerFast) -> None:
     """And once more in the backward pass; the history behind it needs no reading of its own."""
     method, inputs = build(llama, byte_level, "numbers", 1.0), batch(byte_level, dtype=llama.dtype)
-    assert checkpoint_layers(method.writer.lm)
+    checkpoint_layers(method.writer.lm)
     read: list[int] = []
     width = inputs["prompt_ids"].shape[1]
     layer = method.writer.lm.get_decoder().layers[0].mlp  # inside of what is computed again
@@ -80,5 +80,9 @@ def test_nothing_is_said_of_caches(
 
 def test_models_that_drop_the_cache_are_known(tiny_model: PreTrainedModel) -> None:
     training = tiny_model.training
-    assert checkpoint_layers(tiny_model) == (tiny_model.config.model_type not in DROPS_THE_CACHE)
+    assert keeps_cache(tiny_model)
+    checkpoint_layers(tiny_model)
+    chance = torch.get_rng_state()
+    assert keeps_cache(tiny_model) == (tiny_model.config.model_type not in DROPS_THE_CACHE)
+    assert torch.equal(torch.get_rng_state(), chance)
     assert tiny_model.training == training

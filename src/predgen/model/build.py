@@ -17,7 +17,7 @@ from predgen.config import AnswerKind, DirectorKind, Normalise, RunConfig, Scori
 from predgen.decoding.fields import one_tree
 from predgen.errors import ConfigError, nearest
 from predgen.model.baselines import Generator, Predictor
-from predgen.model.checkpointing import checkpoint_layers
+from predgen.model.checkpointing import checkpoint_layers, keeps_cache
 from predgen.model.director import (
     ClassDirector,
     ExpectedValue,
@@ -109,10 +109,12 @@ def build_writer(lm: Any, config: RunConfig, scoring: Scoring) -> Writer:
     """
     if lm.get_input_embeddings().weight.dtype == torch.bfloat16:
         train_by_parts(lm)
-    keeps = checkpoint_layers(lm) if config.train.gradient_checkpointing else True
+    if config.train.gradient_checkpointing:
+        checkpoint_layers(lm)
     if scoring == "paths":
         return PathwiseWriter(lm)
-    return Writer(lm) if keeps else RereadingWriter(lm)
+    rereads = config.train.gradient_checkpointing and not keeps_cache(lm)
+    return RereadingWriter(lm) if rereads else Writer(lm)
 
 
 def check_names(config: RunConfig) -> None:

@@ -10,16 +10,15 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 from predgen.model.prefix import empty_cache
 
 
-def checkpoint_layers(lm: Any) -> bool:
+def checkpoint_layers(lm: Any) -> None:
     """Has a model's layers computed again in the backward pass.
+
+    transformers takes the cache from most layers then, since one that grows would hold its tokens twice when they are
+    computed again. Ours does not grow then (see `predgen.model.prefix`), and layers that ask whether they may keep it
+    are told so.
 
     Args:
         lm: A causal LM of transformers, adapted or not; changed in place.
-
-    Returns:
-        Whether a cache that the model is given while it trains holds what was read. transformers takes the cache from
-        most layers, since one that grows would hold its tokens twice when they are computed again. Ours does not grow
-        then (see `predgen.model.prefix`), and layers that ask whether they may keep it are told so.
     """
     # Not re-entrant: the frozen base's inputs need no gradient, and the adapters' is found all the same.
     settings = {"use_reentrant": False}
@@ -30,15 +29,20 @@ def checkpoint_layers(lm: Any) -> bool:
     for module in lm.modules():
         if isinstance(module, GradientCheckpointingLayer):
             module._can_checkpoint_with_cache = True
-    return _keeps_cache(lm)
 
 
 @torch.no_grad()
-def _keeps_cache(lm: Any) -> bool:
+def keeps_cache(lm: Any) -> bool:
+    """Whether a cache that a model is given while it trains holds what was read; chance stays as it was.
+
+    Args:
+        lm: A causal LM whose answers branch from one cached prompt; asked for one short pass.
+    """
     training, cache = lm.training, empty_cache()
     ids = torch.zeros(1, 2, dtype=torch.long, device=lm.get_input_embeddings().weight.device)
     lm.train()
-    lm.get_decoder()(input_ids=ids, attention_mask=torch.ones_like(ids), past_key_values=cache, use_cache=False)
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        lm.get_decoder()(input_ids=ids, attention_mask=torch.ones_like(ids), past_key_values=cache, use_cache=False)
     lm.train(training)
     layers: list[Any] = cache.layers
     filled = [layer.get_seq_length() == ids.shape[1] for layer in layers]

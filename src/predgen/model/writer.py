@@ -124,7 +124,7 @@ class Writer(nn.Module):
         """What a model is told of a pass that is given a cache.
 
         No where its layers are computed again in the backward pass: transformers would say that the two do not go
-        together, though the cache that is given is used all the same (`keeps_cache`).
+        together, though the cache that is given is used all the same (see `predgen.model.checkpointing`).
         """
         return not (self.training and getattr(self.lm.get_decoder(), "gradient_checkpointing", False))
 

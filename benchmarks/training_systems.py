@@ -76,7 +76,7 @@ class Group:
         What is as shipped has checkpointing in any case, told once; of numbers every token is asked for anyway.
         """
         left = {SHIPPED} if self.checkpointing else set()
-        if not isinstance(SPACES[self.case.answer], LabelSet):
+        if not isinstance(SPACES.get(self.case.answer), LabelSet):  # `build_batch` refuses what is not there
             left.add(ASKED)
         return [name for name in asked if name not in left]
 

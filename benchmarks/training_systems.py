@@ -22,9 +22,10 @@ from predgen.config import (
     TrainConfig,
     WriterConfig,
 )
-from predgen.model.build import Setting, build_fields_method, build_method, build_writer
+from predgen.model.build import build_fields_method, build_method, build_writer
 from predgen.model.outputs import StepOutput
 from predgen.model.scale import Scale, scale_of
+from predgen.model.setting import Setting
 from predgen.model.writer import Writer
 from training_models import load_classifier, load_model, smollm2
 from training_peers import (

@@ -17,9 +17,10 @@ from predgen.decoding.calibrate import Calibration
 from predgen.decoding.conformal import Conformal, conformal_from_json
 from predgen.errors import RunFolderError
 from predgen.hub import located
-from predgen.model.build import Setting, build_fields_method, build_writer
+from predgen.model.build import build_fields_method, build_writer
 from predgen.model.record import RecordMethod
 from predgen.model.scale import stored_scale
+from predgen.model.setting import Setting
 from predgen.model.writer import Writer
 from predgen.peft_methods import peft_method
 from predgen.record_run import RecordRun

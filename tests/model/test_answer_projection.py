@@ -11,9 +11,10 @@ from predgen.answers.tables import AnswerTable
 from predgen.answers.trie import build_trie
 from predgen.config_reading import load_config
 from predgen.model.answer_projection import answer_projection
-from predgen.model.build import Setting, build_fields_method, build_method, build_writer
+from predgen.model.build import build_fields_method, build_method, build_writer
 from predgen.model.predgen import PredGen
 from predgen.model.scale import Scale
+from predgen.model.setting import Setting
 
 from .tiny_predgen import BODIES, CUE, GRID, batch, gradients
 

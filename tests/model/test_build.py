@@ -3,68 +3,43 @@ from __future__ import annotations
 import pytest
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from predgen.answers.spaces import LabelSet, NumberGrid, Space
+from predgen.answers.spaces import NumberGrid
 from predgen.answers.tables import AnswerTable
 from predgen.answers.trie import build_trie
-from predgen.config import RunConfig, Task
 from predgen.config_reading import load_config
-from predgen.model.build import Setting, build_fields_method, build_writer, director_kind, loss_name, normalisation
-from predgen.model.losses import summed, wdal_released
+from predgen.errors import ConfigError
+from predgen.model.baselines import Generator, Predictor
+from predgen.model.build import build_method, build_writer
+from predgen.model.checks import METHOD_NAMES
 from predgen.model.predgen import PredGen
 from predgen.model.scale import Scale
+from predgen.model.setting import Setting
 
-CUE = "\nAnswer:"
-GRID, LABELS = NumberGrid(-4, 4, 1), LabelSet(("good", "bad"))
-
-
-@pytest.mark.parametrize(
-    ("settings", "expected"),
-    [
-        ([], "space"),
-        (["writer.normalise=vocabulary"], "vocabulary"),
-        (["sampling.own=free"], "vocabulary"),
-        (["writer.loss_over=all"], "vocabulary"),
-        (["profile=released"], "vocabulary"),
-        (["method=generator"], "space"),
-    ],
-)
-def test_what_is_normalised_over_where_nothing_says_so(
-    llama: PreTrainedModel, byte_level: PreTrainedTokenizerFast, settings: list[str], expected: str
-) -> None:
-    config: RunConfig = load_config(assignments=["data.target=y", *settings])
-    table = AnswerTable(build_trie(GRID, byte_level, CUE))
-    assert normalisation(config, table) == expected
-    setting = Setting(config, "regression", GRID, 9, Scale(0.1, 1.7))
-    writer = build_writer(llama, config, "tree")
-    build_fields_method(writer, [table], [[]], [setting])
-    assert (writer.projection is not None) == (expected == "space")
+GRID = NumberGrid(-4, 4, 1)
 
 
-@pytest.mark.parametrize(
-    ("task", "space", "settings", "kind", "loss"),
-    [
-        ("regression", GRID, [], "expected", "sum"),
-        ("regression", GRID, ["director.kind=crps"], "crps", "sum"),
-        ("regression", GRID, ["director.kind=value"], "value", "wdal_released"),
-        ("regression", GRID, ["loss=wdal"], "expected", "wdal"),
-        ("regression", NumberGrid(0, 3000, 0), [], "value", "wdal_released"),
-        ("classification", LABELS, [], "class", "wdal_released"),
-    ],
-)
-def test_the_joint_loss_suits_the_director(
-    llama: PreTrainedModel,
-    byte_level: PreTrainedTokenizerFast,
-    task: Task,
-    space: Space,
-    settings: list[str],
-    kind: str,
-    loss: str,
-) -> None:
+def _built(lm: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, *settings: str) -> object:
     config = load_config(assignments=["data.target=y", *settings])
-    assert (director_kind(config, task, space), loss_name(config, task, space)) == (kind, loss)
-    table = AnswerTable(build_trie(space, byte_level, CUE))
-    setting = Setting(config, task, space, 9, Scale(0.1, 1.7))
-    method = build_fields_method(build_writer(llama, config, "tree"), [table], [[]], [setting])
-    assert isinstance(method, PredGen)
-    if loss != "wdal":
-        assert method.joint is (summed if loss == "sum" else wdal_released)
+    table = AnswerTable(build_trie(GRID, tokenizer, "\nAnswer:"))
+    return build_method(build_writer(lm, config, "tree"), table, Setting(config, "regression", GRID, 9, Scale(0.1, 1.7)))
+
+
+def test_every_name_builds_its_method(llama: PreTrainedModel, byte_level: PreTrainedTokenizerFast) -> None:
+    built = {name: _built(llama, byte_level, f"method={name}") for name in METHOD_NAMES}
+    kinds = {"predictor": Predictor, "generator": Generator, "predgen": PredGen}
+    assert built.keys() == kinds.keys()
+    assert all(isinstance(built[name], kind) for name, kind in kinds.items())
+
+
+def test_an_unknown_method_is_refused_with_the_known(
+    llama: PreTrainedModel, byte_level: PreTrainedTokenizerFast
+) -> None:
+    with pytest.raises(ConfigError, match="Unknown method 'generater'.*generator"):
+        _built(llama, byte_level, "method=generater")
+
+
+def test_a_director_of_classes_does_not_read_numbers(
+    llama: PreTrainedModel, byte_level: PreTrainedTokenizerFast
+) -> None:
+    with pytest.raises(ConfigError, match="'class' does not read a regression.*'crps'.*'value'"):
+        _built(llama, byte_level, "director.kind=class")

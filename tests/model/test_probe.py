@@ -11,10 +11,11 @@ from predgen.answers.trie import build_trie
 from predgen.config_reading import load_config
 from predgen.data.prompts import PromptEncoder
 from predgen.decoding.score import read_tree, score_trie, scores_of
-from predgen.model.build import Setting, build_fields_method, build_writer
+from predgen.model.build import build_fields_method, build_writer
 from predgen.model.predgen import PredGen
 from predgen.model.probe import LAST_STRENGTHS, Gold, fit_probe, fit_probes, read_states, rows_to_fit, scores_under
 from predgen.model.scale import Scale
+from predgen.model.setting import Setting
 
 CUE = "\nAnswer:"
 BODIES = ["bad", "The film was very good and I liked it a lot", "a good one", "terrible film", "x"]

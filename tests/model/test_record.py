@@ -13,11 +13,12 @@ from predgen.config import PeftConfig
 from predgen.config_reading import load_config
 from predgen.data.batches import TrainingRow, collate, pad_prompts
 from predgen.data.prompts import PromptEncoder
-from predgen.model.build import Setting, build_fields_method, build_method
+from predgen.model.build import build_fields_method, build_method
 from predgen.model.outputs import Scores
 from predgen.model.record import RecordMethod
 from predgen.model.rereading import PathwiseWriter, RereadingWriter
 from predgen.model.scale import Scale
+from predgen.model.setting import Setting
 from predgen.model.writer import Writer
 from predgen.peft_methods import peft_method
 

@@ -12,7 +12,7 @@ from predgen.config import DirectorHistory, OwnTokens, PeftConfig, RunConfig, Sa
 from predgen.config_reading import config_from_dict
 from predgen.data.batches import TrainingRow, collate
 from predgen.data.prompts import PromptEncoder
-from predgen.model.build import Setting, build_method
+from predgen.model.build import build_method
 from predgen.model.director import Director, ExpectedValue, RankedProbability, ValueDirector
 from predgen.model.losses import joint_loss
 from predgen.model.pooling import MeanPool
@@ -20,6 +20,7 @@ from predgen.model.predgen import PredGen, Sampling
 from predgen.model.rereading import PathwiseWriter, RereadingWriter
 from predgen.model.scale import Scale
 from predgen.model.schedules import build_schedule
+from predgen.model.setting import Setting
 from predgen.model.tree_predgen import TreePredGen
 from predgen.model.writer import Writer
 from predgen.model.writer_loss import WriterLoss

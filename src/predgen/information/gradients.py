@@ -12,8 +12,8 @@ from torch import Tensor
 from predgen.answers.spaces import LabelSet
 from predgen.errors import ConfigError
 from predgen.information.answers import Said
+from predgen.model.columns import last_columns
 from predgen.model.losses import token_losses
-from predgen.model.writer import last_columns
 from predgen.run import Run
 
 if TYPE_CHECKING:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from predgen.model.columns import last_columns, positions
 from predgen.model.prefix import Prefix, Tree, Written
 from predgen.model.tree_mask import tree_bias
-from predgen.model.writer import Writer, last_columns, positions
+from predgen.model.writer import Writer
 
 if TYPE_CHECKING:
     from peft import PeftModel

@@ -13,10 +13,11 @@ import torch
 from torch import Tensor
 
 from predgen.answers.tables import AnswerTable
+from predgen.model.columns import last_columns, positions
 from predgen.model.packing import lay_out
 from predgen.model.prefix import Prefix, as_prefix, empty_cache
 from predgen.model.tree_mask import tree_bias
-from predgen.model.writer import Writer, last_columns, positions
+from predgen.model.writer import Writer
 
 FEWEST_TOKENS = 8  # of a head that is worth a pass of its own
 FEWEST_PROMPTS = 16  # that must share it

@@ -20,7 +20,8 @@ from predgen.data.tokens import answer_separator, many_behind
 from predgen.decoding.check import choose_scoring, windows_branch
 from predgen.errors import AnswerError
 from predgen.model.bases import Base, load_base
-from predgen.model.build import EXPECTED_OVER, check_search, director_kind
+from predgen.model.checks import check_search
+from predgen.model.defaults import EXPECTED_OVER, director_kind
 from predgen.model.writer import Writer, context_length
 from predgen.peft_methods import peft_method
 from predgen.training.prepare import Examples, Prepared, Say

@@ -11,10 +11,11 @@ from transformers import set_seed
 from predgen.answers.spaces import LabelSet, Space
 from predgen.evaluation import Targets
 from predgen.model.bases import Base
-from predgen.model.build import Setting, build_fields_method, build_writer
+from predgen.model.build import build_fields_method, build_writer
 from predgen.model.method import Method
 from predgen.model.record import RecordMethod
 from predgen.model.scale import Scale, scale_of
+from predgen.model.setting import Setting
 from predgen.training.bench import Bench, load_base_for
 from predgen.training.plan import Plan
 from predgen.training.prepare import Say

@@ -17,7 +17,7 @@ from predgen.data.objects import RowsInMemory
 from predgen.errors import Interrupted
 from predgen.evaluation import Targets
 from predgen.loading import load
-from predgen.model.build import start_of
+from predgen.model.defaults import start_of
 from predgen.model.method import Method
 from predgen.model.outputs import Scores
 from predgen.model.record import RecordMethod

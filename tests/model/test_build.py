@@ -21,7 +21,8 @@ GRID = NumberGrid(-4, 4, 1)
 def _built(lm: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, *settings: str) -> object:
     config = load_config(assignments=["data.target=y", *settings])
     table = AnswerTable(build_trie(GRID, tokenizer, "\nAnswer:"))
-    return build_method(build_writer(lm, config, "tree"), table, Setting(config, "regression", GRID, 9, Scale(0.1, 1.7)))
+    setting = Setting(config, "regression", GRID, 9, Scale(0.1, 1.7))
+    return build_method(build_writer(lm, config, "tree"), table, setting)
 
 
 def test_every_name_builds_its_method(llama: PreTrainedModel, byte_level: PreTrainedTokenizerFast) -> None:
@@ -34,12 +35,12 @@ def test_every_name_builds_its_method(llama: PreTrainedModel, byte_level: PreTra
 def test_an_unknown_method_is_refused_with_the_known(
     llama: PreTrainedModel, byte_level: PreTrainedTokenizerFast
 ) -> None:
-    with pytest.raises(ConfigError, match="Unknown method 'generater'.*generator"):
+    with pytest.raises(ConfigError, match=r"Unknown method 'generater'.*generator"):
         _built(llama, byte_level, "method=generater")
 
 
 def test_a_director_of_classes_does_not_read_numbers(
     llama: PreTrainedModel, byte_level: PreTrainedTokenizerFast
 ) -> None:
-    with pytest.raises(ConfigError, match="'class' does not read a regression.*'crps'.*'value'"):
+    with pytest.raises(ConfigError, match=r"'class' does not read a regression.*'crps'.*'value'"):
         _built(llama, byte_level, "director.kind=class")

@@ -18,7 +18,7 @@ from predgen.config_reading import load_config
 from predgen.decoding.decide import number_decisions
 from predgen.errors import ConfigError, PredgenError
 from predgen.figures import side_by_side
-from predgen.model.checks import METHOD_NAMES
+from predgen.model.build import METHOD_NAMES
 from predgen.prediction import to_json
 from predgen.report.material import Wanted
 from predgen.report.write import write_report

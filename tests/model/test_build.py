@@ -9,8 +9,7 @@ from predgen.answers.trie import build_trie
 from predgen.config_reading import load_config
 from predgen.errors import ConfigError
 from predgen.model.baselines import Generator, Predictor
-from predgen.model.build import build_method, build_writer
-from predgen.model.checks import METHOD_NAMES
+from predgen.model.build import METHOD_NAMES, build_method, build_writer
 from predgen.model.predgen import PredGen
 from predgen.model.scale import Scale
 from predgen.model.setting import Setting

@@ -19,7 +19,7 @@ from predgen.information.paper_runs import PAPER_DATA, paper_run, read_paper_dat
 from predgen.information.pictures import bars, components_curves
 from predgen.information.render import write_html, write_png
 from predgen.information.token_map import EstimatorName, explain, prompt_of
-from predgen.model.checks import METHOD_NAMES
+from predgen.model.build import METHOD_NAMES
 from predgen.training.run_folder import write_json
 
 _MEASURED_ON = ("vader-tweets", "sst2")  # the paper does not say all of Fig. 2's data sets

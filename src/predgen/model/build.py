@@ -13,10 +13,11 @@ from predgen.answers.option_table import OptionTable
 from predgen.answers.tables import AnswerTable
 from predgen.config import RunConfig, Scoring
 from predgen.decoding.fields import one_tree
+from predgen.errors import ConfigError, nearest
 from predgen.model.baselines import Generator, Predictor
 from predgen.model.build_director import build_director, reads_vocabulary
 from predgen.model.checkpointing import checkpoint_layers, keeps_cache
-from predgen.model.checks import check_director, check_names
+from predgen.model.checks import check_director
 from predgen.model.defaults import loss_name, normalisation
 from predgen.model.half import train_by_parts
 from predgen.model.losses import joint_loss
@@ -87,6 +88,26 @@ def build_writer(lm: Any, config: RunConfig, scoring: Scoring) -> Writer:
     return RereadingWriter(lm) if rereads else Writer(lm)
 
 
+def check_names(config: RunConfig) -> None:
+    """Refuses unknown methods and losses, and settings that exclude each other, before anything is read.
+
+    Raises:
+        ConfigError: The message lists the known.
+    """
+    if config.method not in _BUILDERS:
+        raise ConfigError(f"Unknown method {config.method!r}:", nearest(config.method, _BUILDERS))
+    if config.loss is not None:
+        joint_loss(config.loss)
+    if config.method == "predgen" and config.sampling.own == "free":
+        for name, value in (("sampling.mode", config.sampling.mode), ("writer.normalise", config.writer.normalise)):
+            if value in ("parallel", "space"):
+                raise ConfigError(
+                    f"sampling.own=free does not go with {name}={value}.",
+                    "Free tokens leave the answer space, which that setting walks along.",
+                    f"Choose sampling.own=greedy, or another {name}.",
+                )
+
+
 def _predictor(writer: Writer, table: Table, setting: Setting) -> Method[Any]:
     outputs = table.answers if setting.task == "classification" else 1
     pooling = setting.config.predictor.pooling
@@ -148,3 +169,4 @@ _BUILDERS: dict[str, Callable[[Writer, Table, Setting], Method[Any]]] = {
     "generator": _generator,
     "predgen": _predgen,
 }
+METHOD_NAMES = tuple(_BUILDERS)

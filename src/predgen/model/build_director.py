@@ -34,9 +34,8 @@ def build_director(writer: Writer, table: Table, setting: Setting) -> nn.Module:
     Raises:
         ConfigError: If the tokenizer does not spell the answers as the director needs.
     """
-    return directors_of(setting.task)[director_kind(setting.config, setting.task, setting.space)](
-        writer, table, setting
-    )
+    kind = director_kind(setting.config, setting.task, setting.space)
+    return directors_of(setting.task)[kind](writer, table, setting)
 
 
 def directors_of(task: Task) -> dict[DirectorKind, Builder]:

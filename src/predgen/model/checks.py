@@ -1,4 +1,4 @@
-"""Settings that do not go together, or not with the task and its answers, are refused before anything is loaded."""
+"""Settings that do not go with the task or its answers are refused before anything is trained."""
 
 from __future__ import annotations
 
@@ -6,32 +6,9 @@ from predgen.answers.build import Table
 from predgen.answers.spaces import FreeNumber, Space
 from predgen.answers.tables import AnswerTable
 from predgen.config import AnswerKind, RunConfig, Task
-from predgen.errors import ConfigError, nearest
+from predgen.errors import ConfigError
 from predgen.model.build_director import directors_of
 from predgen.model.defaults import OVER_ALL_ANSWERS, director_kind
-from predgen.model.losses import joint_loss
-
-METHOD_NAMES = ("predictor", "generator", "predgen")
-
-
-def check_names(config: RunConfig) -> None:
-    """Refuses unknown methods and losses, and settings that exclude each other, before anything is read.
-
-    Raises:
-        ConfigError: The message lists the known.
-    """
-    if config.method not in METHOD_NAMES:
-        raise ConfigError(f"Unknown method {config.method!r}:", nearest(config.method, METHOD_NAMES))
-    if config.loss is not None:
-        joint_loss(config.loss)
-    if config.method == "predgen" and config.sampling.own == "free":
-        for name, value in (("sampling.mode", config.sampling.mode), ("writer.normalise", config.writer.normalise)):
-            if value in ("parallel", "space"):
-                raise ConfigError(
-                    f"sampling.own=free does not go with {name}={value}.",
-                    "Free tokens leave the answer space, which that setting walks along.",
-                    f"Choose sampling.own=greedy, or another {name}.",
-                )
 
 
 def check_answers(config: RunConfig, kind: AnswerKind) -> None:

@@ -17,7 +17,8 @@ from predgen.config import FieldConfig, RunConfig
 from predgen.errors import ConfigError
 from predgen.evaluation import Targets
 from predgen.metrics import Baseline
-from predgen.model.checks import check_answers, check_director, check_names, check_options
+from predgen.model.build import check_names
+from predgen.model.checks import check_answers, check_director, check_options
 from predgen.model.defaults import director_kind
 from predgen.peft_methods import PeftMethod, peft_method
 from predgen.training.calibration import check_calibration

@@ -37,7 +37,7 @@ _SAYS = {
 }
 _WHY: dict[str, str] = {
     "method": "predictor, generator or predgen",
-    "predictor.pooling": "attention is the stronger head; first and mean are the paper's others",
+    "predictor.pooling": "attention reads all tokens; first and mean are the paper's others",
     "loss": "as printed in appendix A; in exact arithmetic the product of the two losses",
     "writer.normalise": "section 2: the plain language model, over its whole vocabulary",
     "sampling.mode": "section 4: the whole history is gold, or the whole of it the model's own",

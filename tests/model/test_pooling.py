@@ -36,6 +36,12 @@ def test_attention_by_hand() -> None:
     assert torch.allclose(pool(STATES, MASK)[0], torch.stack([1 + 2 * share, 2 * share]))
 
 
+@pytest.mark.parametrize("pooling", ["last", "mean", "attention"])
+def test_padding_between_tokens_changes_nothing(pooling: str) -> None:
+    apart = torch.tensor([[[1.0, 0.0], [5.0, 5.0], [3.0, 2.0]]]), torch.tensor([[1, 0, 1]])
+    assert torch.equal(build_pool(pooling, 2)(*apart), build_pool(pooling, 2)(STATES[:1], MASK[:1]))
+
+
 def test_a_query_and_a_bias_learn_from_where_they_start() -> None:
     pool = AttentionPool(2)
     pool(STATES, MASK).square().sum().backward()

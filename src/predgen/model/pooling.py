@@ -72,7 +72,7 @@ class MeanPool(nn.Module):
 class AttentionPool(nn.Module):
     """A learned query over all token states, with a learned bias towards the last (ALiBi, Press et al. 2022).
 
-    A token's score is q · h / √d − r · (how many columns it stands before the last real token).
+    A token's score is q · h / √d − r · (how many real tokens follow it).
 
     Args:
         hidden_size: d.
@@ -87,10 +87,10 @@ class AttentionPool(nn.Module):
         self.recency = nn.Parameter(torch.ones(()))
 
     def forward(self, states: Tensor, mask: Tensor) -> Tensor:
-        """(B, T, d), (B, T) → (B, d); padded on either side."""
+        """(B, T, d), (B, T) → (B, d); padded anywhere."""
         wide = _wide(states)
-        columns = torch.arange(mask.shape[1], device=mask.device)
-        distance = (columns * mask.bool()).amax(dim=1, keepdim=True) - columns
+        place = mask.int().cumsum(dim=1)  # among the real tokens: columns may be padded between them too
+        distance = place[:, -1:] - place
         scores = (wide @ self.query) / wide.shape[-1] ** 0.5 - self.recency * distance
         weights = torch.softmax(scores.masked_fill(mask == 0, torch.finfo(scores.dtype).min), dim=1)
         return (weights[:, :, None] * wide).sum(dim=1)

@@ -14,12 +14,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import statistics
 from pathlib import Path
 from typing import Any
 
 from predgen import fit, load_config
 from predgen.training.run_folder import RECORD
+from spread import spread
 
 COMMON = (
     "data.source=vader-tweets",
@@ -102,18 +102,13 @@ def table(records: list[dict[str, Any]]) -> str:
     for name in dict.fromkeys(record["variant"] for record in records):
         mine = [record for record in records if record["variant"] == name]
         chosen = [record["decisions"][record["decision"]] for record in mine]
-        columns = [_spread([values["mae"] for values in chosen])]
+        columns = [spread([values["mae"] for values in chosen])]
         for decision in DECISIONS:
             found = [record["decisions"][decision]["mae"] for record in mine if decision in record["decisions"]]
-            columns.append(_spread(found) if found else "–")
-        columns += [_spread([values["pearson"] for values in chosen]), str(len(mine))]
+            columns.append(spread(found) if found else "–")
+        columns += [spread([values["pearson"] for values in chosen]), str(len(mine))]
         lines.append(f"| {name} | " + " | ".join(columns) + " |")
     return "\n".join(lines) + "\n"
-
-
-def _spread(values: list[float]) -> str:
-    half = (max(values) - min(values)) / 2
-    return f"{statistics.mean(values):.3f}" + (f" ± {half:.3f}" if len(values) > 1 else "")
 
 
 def main() -> None:

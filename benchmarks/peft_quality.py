@@ -15,11 +15,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import statistics
 from pathlib import Path
 from typing import Any
 
 from predgen import fit, load_config
+from spread import spread
 
 COMMON = (
     "method=predgen",
@@ -93,16 +93,11 @@ def table(records: list[dict[str, Any]], first_seed: int) -> str:
         tried = [r for r in records if r["system"] == name and r["seed"] == first_seed]
         mine = [r for r in records if r["system"] == name and r["rate"] == rate]
         rates = ", ".join(f"{r['rate']:g}" for r in sorted(tried, key=lambda r: r["rate"]))
-        figures = " | ".join(_spread([record[key] for record in mine]) for key in ("dev_mae", "mae", "pearson"))
+        figures = " | ".join(spread([record[key] for record in mine]) for key in ("dev_mae", "mae", "pearson"))
         lines.append(f"| {name} | {mine[0]['parameters']:,} | {rates} | {rate:g} | {figures} | {len(mine)} |")
     if records:
         lines.append(f"| constant: median of the training rows | | | | | {records[0]['constant_mae']:.3f} | – | |")
     return "\n".join(lines) + "\n"
-
-
-def _spread(values: list[float]) -> str:
-    half = (max(values) - min(values)) / 2
-    return f"{statistics.mean(values):.3f}" + (f" ± {half:.3f}" if len(values) > 1 else "")
 
 
 def main() -> None:

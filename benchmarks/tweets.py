@@ -10,25 +10,20 @@ stay in the results folder's tweets.json (benchmarks/results), and are not fitte
 from __future__ import annotations
 
 import argparse
-import fcntl
 import json
-import statistics
+from itertools import product
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock
 
 from predgen import fit, load_config
 from predgen.training.run_folder import RECORD
 from records import kept_records, write_records
+from spread import spread
 
 RECIPE = Path(__file__).parent.parent / "recipes" / "vader_tweets.yaml"
-_PLAIN = ("writer.normalise=vocabulary", "writer.start=base")
-METHODS = {
-    "predictor": ("method=predictor",),
-    "predgen": ("method=predgen",),
-    "predgen-paper": ("method=predgen", "director.kind=value", "loss=wdal_released", *_PLAIN),
-    "generator": ("method=generator",),
-    "generator-plain": ("method=generator", *_PLAIN),  # as generators are commonly trained
-}
+METHODS = ("predictor", "predgen", "generator")
 RATES = (4e-4, 1e-3, 2.5e-3, 6e-3)
 SETTINGS = {"recipe": RECIPE.stem, "precision": "bf16"}
 KEYS = ("mae", "mse", "pearson")
@@ -40,7 +35,7 @@ def fitted(method: str, rate: float, seed: int, out: Path) -> Run:
     folder = out / f"{method}-{rate:g}-{seed}"
     if not (folder / RECORD).exists():
         changed = [
-            *METHODS[method],
+            f"method={method}",
             f"train.learning_rate={rate}",
             f"train.seed={seed}",
             f"train.precision={SETTINGS['precision']}",
@@ -52,10 +47,9 @@ def fitted(method: str, rate: float, seed: int, out: Path) -> Run:
 
 def keep(run: Run, kept: Path) -> None:
     """Adds a run to those on disk, where another process may have added some."""
-    with kept.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with FileLock(kept.parent / f".{kept.name}.lock"):
         runs = [*kept_records(kept, SETTINGS), run]
-        runs.sort(key=lambda one: (list(METHODS).index(one["method"]), one["seed"], one["rate"]))
+        runs.sort(key=lambda one: (METHODS.index(one["method"]), one["seed"], one["rate"]))
         write_records(kept, SETTINGS, runs)
         kept.with_suffix(".md").write_text(table(runs))
 
@@ -84,29 +78,21 @@ def dev_error(run: Run) -> float:
     return float(run["dev"]["value"])
 
 
-def spread(values: list[float]) -> str:
-    """The mean and, of several, half the range."""
-    half = f" ± {(max(values) - min(values)) / 2:.3f}" if len(values) > 1 else ""
-    return f"{statistics.mean(values):.3f}{half}"
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", default="0,1")
-    parser.add_argument("--methods", nargs="*", choices=list(METHODS), default=list(METHODS))
+    parser.add_argument("--methods", nargs="*", choices=METHODS, default=METHODS)
     parser.add_argument("--rates", nargs="*", type=float, default=RATES)
     parser.add_argument("--out", type=Path, default=Path("runs/tweets"))
     parser.add_argument("--results", type=Path, default=Path(__file__).parent / "results")
     arguments = parser.parse_args()
     kept = arguments.results / "tweets.json"
     arguments.results.mkdir(parents=True, exist_ok=True)
-    for seed in map(int, arguments.seeds.split(",")):
-        for method in arguments.methods:
-            for rate in arguments.rates:
-                if (method, rate, seed) not in {
-                    (run["method"], run["rate"], run["seed"]) for run in kept_records(kept, SETTINGS)
-                }:
-                    keep(fitted(method, rate, seed, arguments.out), kept)
+    seeds = map(int, arguments.seeds.split(","))
+    for seed, method, rate in product(seeds, arguments.methods, arguments.rates):
+        done = {(run["seed"], run["method"], run["rate"]) for run in kept_records(kept, SETTINGS)}
+        if (seed, method, rate) not in done:
+            keep(fitted(method, rate, seed, arguments.out), kept)
     print(table(kept_records(kept, SETTINGS)))
 
 

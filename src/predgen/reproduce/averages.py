@@ -17,7 +17,7 @@ from predgen.reproduce.results import CHOSEN, Group, groups_of, mean_difference
 
 # The three that the paper's averages compare. The sets that they all have are averaged over; any other method is left
 # out until it has those too, so that a baseline that is still being run does not take sets away from the three.
-COMPARED = ("predictor", "generator", "predgen")
+_DECIDING = ("predictor", "generator", "predgen")
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def _average(experiment: Experiment, scale: str, model: str, peft: str, groups: 
         for column in columns:
             if column.trained_on == group.facts["task"] and group.has(split_of[column.task]):
                 by_method.setdefault(group.facts["method"], {})[column.task] = group
-    deciding = [method for method in COMPARED if method in by_method]
+    deciding = [method for method in _DECIDING if method in by_method]
     if len(deciding) < 2:
         deciding = list(by_method)
     tasks = [column.task for column in columns if all(column.task in by_method[method] for method in deciding)]

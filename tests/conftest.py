@@ -36,7 +36,7 @@ from predgen.config import Pooling
 from predgen.model.baselines import Generator, Predictor
 from predgen.model.director import ClassDirector, ValueDirector
 from predgen.model.losses import wdal_released
-from predgen.model.pooling import MeanPool
+from predgen.model.pooling import AttentionPool, MeanPool
 from predgen.model.predgen import PredGen, Sampling
 from predgen.model.scale import Scale
 from predgen.model.schedules import build_schedule
@@ -254,7 +254,12 @@ def build_tiny_method(name: str, model: PreTrainedModel, tokenizer: PreTrainedTo
             return Generator(writer, table, WriterLoss()).eval()
         size = writer.hidden_size
         classes = len(space.labels) if isinstance(space, LabelSet) else None
-        director = ClassDirector(MeanPool(), size, classes) if classes else ValueDirector(MeanPool(), size, Scale())
+        too = AttentionPool(size) if name == "predgen, prompt too" else None
+        director = (
+            ClassDirector(MeanPool(), size, classes, too)
+            if classes
+            else ValueDirector(MeanPool(), size, Scale(), prompt_pool=too)
+        )
         sampling = Sampling(build_schedule("constant", 1.0, 1.0, 1), "token", "greedy", seed=0)
         method = PredGen(writer, table, director, WriterLoss(), wdal_released, sampling)
         own = list(director.parameters())

@@ -24,7 +24,7 @@ SPACES: dict[str, Space] = {
     "free": FreeNumber(2, 1, True),
 }
 METHODS = [
-    *itertools.product(("generator", "predgen"), SPACES),
+    *itertools.product(("generator", "predgen", "predgen, prompt too"), SPACES),
     *itertools.product(("first", "last", "mean", "attention"), ("labels",)),
 ]
 FILM = "The film was "
@@ -68,7 +68,7 @@ def test_no_batch_changes_a_score(
     assert_same(score_prompts(method, prompts[:2], batch_size=2), Scores(*(c if c is None else c[:2] for c in alone)))
 
 
-@pytest.mark.parametrize("name", ["generator", "predgen", "attention"])
+@pytest.mark.parametrize("name", ["generator", "predgen", "predgen, prompt too", "attention"])
 def test_padding_of_any_width_and_token_changes_no_score(
     name: str, tiny_model: PreTrainedModel, byte_level: PreTrainedTokenizerFast, tiny_method: Callable[..., nn.Module]
 ) -> None:

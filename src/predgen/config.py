@@ -39,6 +39,7 @@ Normalise = Literal["vocabulary", "space"]
 WriterStart = Literal["base", "probe"]
 Finish = Literal["trained", "probe"]
 DirectorHistory = Literal["any", "own"]
+DirectorReads = Literal["answer", "prompt_and_answer"]
 Precision = Literal["fp32", "bf16", "fp16"]
 LearningRateSchedule = Literal["cosine", "linear", "constant"]
 LongText = Literal["head", "tail", "head-tail", "windows"]
@@ -309,6 +310,9 @@ class DirectorConfig:
     # vocabulary and ordered_released suits the task; None: class, expected of up to 2048 numbers, else value
     kind: DirectorKind | None = None
     pooling: AnswerPooling = "mean"  # of the answer's states, for class and value
+    # "prompt_and_answer": the prompt's states besides, by attention that starts where the answer begins; of class and
+    # value
+    reads: DirectorReads = "answer"
     error: DirectorError = "squared"  # of value and expected, in standard deviations of the target
     history: DirectorHistory = "any"  # which rows teach it: all, or those whose whole history is the model's own
 

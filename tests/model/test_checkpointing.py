@@ -31,7 +31,7 @@ def step(method: PredGen, inputs: dict[str, torch.Tensor]) -> tuple[torch.Tensor
     return loss.detach(), gradients(method)
 
 
-@pytest.mark.parametrize("kind", ["numbers", "labels", "expected"])
+@pytest.mark.parametrize("kind", ["numbers", "labels", "prompt_too", "expected"])
 @pytest.mark.parametrize("head", [False, True])
 def test_layers_that_are_computed_again_find_what_they_found_before(
     precise_model: PreTrainedModel, byte_level: PreTrainedTokenizerFast, kind: str, head: bool
@@ -47,6 +47,7 @@ def test_layers_that_are_computed_again_find_what_they_found_before(
     writer = build_writer(method.writer.lm, load_config(assignments=CHECKPOINTED), "tree")
     assert type(writer) is (Writer if keeps else RereadingWriter)
     assert writer.learns_behind_heads == keeps
+    writer.keeps_states = method.writer.keeps_states
     method.writer = writer
     again = step(method, inputs)
     exact = precise_model.dtype == torch.float64

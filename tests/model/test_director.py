@@ -20,7 +20,7 @@ from predgen.model.director import (
     VocabularyDirector,
     error_of,
 )
-from predgen.model.pooling import MeanPool
+from predgen.model.pooling import AttentionPool, MeanPool
 from predgen.model.scale import Scale, scale_of
 
 # Two rows of T = 3 and V = 4: tokens 1 and 2 spell the numerals 3 and 7.
@@ -85,6 +85,20 @@ def test_value_director_by_hand() -> None:
     loss = director.loss(READING, NOTHING, torch.tensor([18.0, 10.0]))
     assert loss.tolist() == pytest.approx([0.25, 1.0], rel=1e-3)
     assert director.class_logits(ANSWER) is None
+
+
+def test_a_director_that_reads_the_prompt_too_by_hand() -> None:
+    director = ValueDirector(MeanPool(), 2, Scale(10.0, 4.0), prompt_pool=AttentionPool(2))
+    with_weights(director.output.linear, [[0.5, -1.0]], [1.0])
+    assert director.prompt_output is not None
+    with_weights(director.prompt_output.linear, [[2.0, 0.0]], [0.25])
+    answer = ANSWER._replace(
+        prompt_states=torch.tensor([[[0.0, 6.0], [3.0, 1.0]], [[5.0, 5.0], [1.0, 4.0]]]),
+        prompt_mask=torch.tensor([[0, 1], [1, 1]]),
+    )
+    # the answer's 2½ and 1 as above; row 0's only token (3, 1) → (1, −1) → 2 + ¼; row 1 in shares of 1 : e
+    # is (1 + 4 / (1 + e), 4 + 1 / (1 + e)), the first the smaller → (−1, 1) → −2 + ¼
+    assert director.value(answer).tolist() == pytest.approx([10 + 4 * 4.75, 10 + 4 * -0.75], rel=1e-4)
 
 
 @pytest.mark.parametrize(

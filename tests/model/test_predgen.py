@@ -20,7 +20,19 @@ from predgen.model.writer_loss import WriterLoss
 from .tiny_predgen import BODIES, GOLD, batch, build, gradients
 
 
-@pytest.fixture(params=["labels", "vocabulary", "numbers", "ordered", "ordered_released", "expected", "crps", "ntloss"])
+@pytest.fixture(
+    params=[
+        "labels",
+        "vocabulary",
+        "numbers",
+        "prompt_too",
+        "ordered",
+        "ordered_released",
+        "expected",
+        "crps",
+        "ntloss",
+    ]
+)
 def director_kind(request: pytest.FixtureRequest) -> str:
     return request.param
 
@@ -43,7 +55,11 @@ def plain_two_pass(method: PredGen, inputs: dict[str, torch.Tensor], step: int) 
         width = logits.shape[1]  # columns behind the last target carry none
         reading = Reading(
             answer=Answer(
-                output.hidden_states[-1][:, length:], torch.ones(1, len(answer), dtype=torch.bool), logits[:, 1:]
+                output.hidden_states[-1][:, length:],
+                torch.ones(1, len(answer), dtype=torch.bool),
+                logits[:, 1:],
+                output.hidden_states[-1][:, :length],
+                torch.ones(1, length),
             ),
             logits=logits,
             targets=history.targets[row, :width][None],
@@ -162,8 +178,11 @@ def test_only_what_should_learn_moves(llama: PreTrainedModel, byte_level: PreTra
     assert moved == {name for name in before if "lora_" in name or name.startswith(learns)}
 
 
-def test_the_director_reads_the_greedy_answer(llama: PreTrainedModel, byte_level: PreTrainedTokenizerFast) -> None:
-    method = build(llama.double(), byte_level, "numbers").eval()
+@pytest.mark.parametrize("kind", ["numbers", "prompt_too"])
+def test_the_director_reads_the_greedy_answer(
+    llama: PreTrainedModel, byte_level: PreTrainedTokenizerFast, kind: str
+) -> None:
+    method = build(llama.double(), byte_level, kind).eval()
     inputs = batch(byte_level)
     scores = method.score(inputs["prompt_ids"], inputs["prompt_mask"])
     for row in range(4):
@@ -171,9 +190,10 @@ def test_the_director_reads_the_greedy_answer(llama: PreTrainedModel, byte_level
         answer = int(scores.greedy[row])
         ids = method.table.targets[answer][method.table.target_mask[answer]].tolist()[:-1]
         output = method.writer.lm(input_ids=torch.tensor([prompt + ids]), output_hidden_states=True, use_cache=False)
-        states = output.hidden_states[-1][:, len(prompt) :]
+        before, states = output.hidden_states[-1].split([len(prompt), len(ids)], dim=1)
         mask = torch.ones(1, len(ids), dtype=torch.bool)
-        expected = method.director.value(Answer(states, mask, output.logits[:, len(prompt) :]))
+        answer = Answer(states, mask, output.logits[:, len(prompt) :], before, torch.ones(1, len(prompt)))
+        expected = method.director.value(answer)
         assert scores.value[row].item() == pytest.approx(expected.item(), rel=1e-6)
 
 

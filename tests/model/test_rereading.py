@@ -13,7 +13,7 @@ REREADERS = {"checkpointed": RereadingWriter, "path by path": PathwiseWriter}
 
 
 @pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing.*")
-@pytest.mark.parametrize("kind", ["numbers", "expected", "ordered_released"])
+@pytest.mark.parametrize("kind", ["numbers", "prompt_too", "expected", "ordered_released"])
 @pytest.mark.parametrize("rereader", REREADERS)
 def test_reading_anew_changes_neither_loss_nor_gradients(
     precise_model: PreTrainedModel, byte_level: PreTrainedTokenizerFast, kind: str, rereader: str
@@ -31,6 +31,7 @@ def test_reading_anew_changes_neither_loss_nor_gradients(
     if rereader == "checkpointed":
         lm.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     method.writer = REREADERS[rereader](lm)
+    method.writer.keeps_states = kind == "prompt_too"
     anew = method.train()(**inputs, step=3)
     anew.loss.backward()
     assert anew.loss.item() == pytest.approx(shared.loss.item(), rel=1e-6 if exact else 1e-5)
@@ -40,4 +41,5 @@ def test_reading_anew_changes_neither_loss_nor_gradients(
         assert (expected[name] - gradient).norm() <= (1e-5 if exact else 1e-3) * gradient.norm() + 1e-6, name
     one, other = (method.eval().score(inputs["prompt_ids"], inputs["prompt_mask"]) for _ in range(2))
     assert torch.equal(one.log_posterior, other.log_posterior)
+    assert one.value is None or torch.equal(one.value, other.value)
     assert method.writer.lm.training is False

@@ -38,7 +38,7 @@ def assert_same(one: object, other: object, within: float = 1e-4) -> None:
 
 
 METHODS = [
-    *itertools.product(("generator", "predgen"), SPACES),
+    *itertools.product(("generator", "predgen", "predgen, prompt too"), SPACES),
     *itertools.product(("first", "last", "mean", "attention"), ("labels",)),
 ]
 

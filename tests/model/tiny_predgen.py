@@ -67,6 +67,9 @@ def build(
         "attention": lambda: ValueDirector(
             AttentionPool(writer.hidden_size), writer.hidden_size, Scale(0.1, 1.7), "huber"
         ),
+        "prompt_too": lambda: ValueDirector(
+            MeanPool(), writer.hidden_size, Scale(0.1, 1.7), prompt_pool=AttentionPool(writer.hidden_size)
+        ),
         "ordered": OrderedPenalty,
         "ordered_released": ReleasedOrderedPenalty,
         "expected": lambda: ExpectedValue(GRID.values, Scale(0.1, 1.7)),

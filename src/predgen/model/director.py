@@ -22,6 +22,8 @@ class Answer(NamedTuple):
     states: Tensor  # (B, T, d); the writer's last hidden states of the answer tokens
     mask: Tensor  # (B, T) bool; the tokens that count: all real ones, or of a worked solution its number
     logits: Tensor  # (B, T, V); each predicts the token after its own
+    prompt_states: Tensor | None = None  # (B, S, d); of the prompt's tokens, where the director reads them too
+    prompt_mask: Tensor | None = None  # (B, S); 1 on real tokens
 
 
 class Reading(NamedTuple):
@@ -61,23 +63,52 @@ class PosteriorDirector(Director, Protocol):
         ...
 
 
-class ClassDirector(nn.Module):
+class StateDirector(nn.Module):
+    """A linear head on the pooled states of the answer, and of the prompt where it reads that too: W · h + U · g + b.
+
+    The paper's director reads the answer alone. What a prompt says has to go through the few states of its answer then,
+    and digits that were written wrong are read with it. With the prompt's states, pooled by attention that starts where
+    the answer begins, it reads whatever a head by attention could.
+
+    Args:
+        pool: (B, T, d), (B, T) → (B, d); of the answer's states.
+        hidden_size: d.
+        outputs: How many numbers it gives.
+        prompt_pool: As `pool`, of the prompt's states; None: these are not read.
+    """
+
+    def __init__(self, pool: nn.Module, hidden_size: int, outputs: int, prompt_pool: nn.Module | None = None) -> None:
+        super().__init__()
+        self.pool, self.output = pool, Head(hidden_size, outputs)
+        self.prompt_pool = prompt_pool
+        self.prompt_output = None if prompt_pool is None else Head(hidden_size, outputs)
+
+    def read(self, answer: Answer) -> Tensor:
+        """(B, outputs)."""
+        read: Tensor = self.output(self.pool(answer.states, answer.mask))
+        if self.prompt_pool is None or self.prompt_output is None:
+            return read
+        assert answer.prompt_states is not None  # PredGen has the writer keep them
+        behind_prompt: Tensor = self.prompt_output(self.prompt_pool(answer.prompt_states, answer.prompt_mask))
+        return read + behind_prompt
+
+
+class ClassDirector(StateDirector):
     """softmax(W · h + b), h pooled from the answer's states; cross-entropy (D.1).
 
     Args:
         pool: (B, T, d), (B, T) → (B, d).
         hidden_size: d.
         classes: K.
+        prompt_pool: As `StateDirector` has it.
     """
 
-    def __init__(self, pool: nn.Module, hidden_size: int, classes: int) -> None:
-        super().__init__()
-        self.pool, self.output = pool, Head(hidden_size, classes)
+    def __init__(self, pool: nn.Module, hidden_size: int, classes: int, prompt_pool: nn.Module | None = None) -> None:
+        super().__init__(pool, hidden_size, classes, prompt_pool)
 
     def class_logits(self, answer: Answer) -> Tensor:
         """(B, K) logits."""
-        logits: Tensor = self.output(self.pool(answer.states, answer.mask))
-        return logits
+        return self.read(answer)
 
     def value(self, answer: Answer) -> None:
         """None: it reads classes."""
@@ -124,7 +155,7 @@ def error_of(kind: DirectorError, difference: Tensor) -> Tensor:
     return 2 * functional.huber_loss(difference, torch.zeros_like(difference), reduction="none", delta=1.0)
 
 
-class ValueDirector(nn.Module):
+class ValueDirector(StateDirector):
     """A linear head on the pooled states of the answer; error of the standardised target (section 4).
 
     D.3 of the paper would keep squared error away from the writer's cross-entropy; measured, it does well beside it.
@@ -134,11 +165,18 @@ class ValueDirector(nn.Module):
         hidden_size: d.
         scale: Of the training targets.
         error: Of the standardised number.
+        prompt_pool: As `StateDirector` has it.
     """
 
-    def __init__(self, pool: nn.Module, hidden_size: int, scale: Scale, error: DirectorError = "squared") -> None:
-        super().__init__()
-        self.pool, self.output = pool, Head(hidden_size, 1)
+    def __init__(
+        self,
+        pool: nn.Module,
+        hidden_size: int,
+        scale: Scale,
+        error: DirectorError = "squared",
+        prompt_pool: nn.Module | None = None,
+    ) -> None:
+        super().__init__(pool, hidden_size, 1, prompt_pool)
         self.scale, self.error = scale, error
 
     def class_logits(self, answer: Answer) -> None:
@@ -146,8 +184,7 @@ class ValueDirector(nn.Module):
         return None
 
     def _standardised(self, answer: Answer) -> Tensor:
-        output: Tensor = self.output(self.pool(answer.states, answer.mask))
-        return output[:, 0]
+        return self.read(answer)[:, 0]
 
     def value(self, answer: Answer) -> Tensor:
         """(B,) numbers in the target's units."""

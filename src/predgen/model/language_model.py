@@ -30,6 +30,7 @@ class LanguageModel(nn.Module):
         super().__init__()
         # peft's wrapper passes everything on to the model inside, which its type does not say.
         self.lm: Any = lm
+        self.keeps_states = False  # whether prompts keep their last hidden states, for a director that reads them
         self.projection: AnswerProjection | None = None
         self._choice: AnswerProjection | None = None
 
@@ -95,6 +96,21 @@ class LanguageModel(nn.Module):
             output = self.lm(**inputs, logits_to_keep=logits_to_keep)
         made: CausalLMOutputWithPast = output
         return made
+
+    def with_states(self, logits_to_keep: Tensor | None = None, **inputs: Any) -> tuple[Any, Tensor | None]:
+        """As `forward`, and the last hidden states of all columns, (B, T, d), where `keeps_states`; else None.
+
+        Taken from the decoder as it passes them on: asked for hidden states, transformers' models keep every layer's.
+        """
+        if not self.keeps_states:
+            return self(logits_to_keep=logits_to_keep, **inputs), None
+        found = list[Tensor]()
+        hook = self.lm.get_decoder().register_forward_hook(lambda *call: found.append(call[-1].last_hidden_state))
+        try:
+            output = self(logits_to_keep=logits_to_keep, **inputs)
+        finally:
+            hook.remove()
+        return output, found[0]
 
     @property
     def use_cache(self) -> bool:

@@ -12,12 +12,12 @@ from predgen.answers.tables import AnswerTable
 from predgen.config import DirectorHistory, OwnTokens, SamplingMode
 from predgen.decoding.decode import Decoded
 from predgen.decoding.score import trie_scores
-from predgen.model.director import Answer, Director, PosteriorDirector, Reading
+from predgen.model.director import Answer, Director, PosteriorDirector, Reading, StateDirector
 from predgen.model.history import History, gold_history, write_history
 from predgen.model.losses import JointLoss
 from predgen.model.method import WritingMethod
 from predgen.model.outputs import Scores, StepOutput
-from predgen.model.prefix import Prefix
+from predgen.model.prefix import Prefix, Written
 from predgen.model.sampling import GumbelNoise, draw_coins
 from predgen.model.schedules import Schedule
 from predgen.model.writer import Writer
@@ -64,6 +64,8 @@ class PredGen(WritingMethod):
         super().__init__(writer, table, writer_loss)
         self.director, self.joint, self.sampling = director, joint, sampling
         self.director_history, self.loss_of = director_history, loss_of
+        if isinstance(director, StateDirector) and director.prompt_pool is not None:
+            writer.keeps_states = True
         # A director that reads nothing at inference has no decision of its own.
         reads = director is not None and any(True for _ in director.parameters())
         self.reader_name = "director" if reads else None
@@ -90,7 +92,7 @@ class PredGen(WritingMethod):
         if self.director is None:
             return StepOutput((weight * losses.rows).mean(), losses.rows, None, history.own, probability)
         reading = Reading(
-            answer=Answer(written.states, history.read, written.logits[:, 1:]),
+            answer=self._answer(prompt, written, history.read),
             logits=written.logits,
             targets=history.targets,
             target_mask=history.target_mask,
@@ -102,6 +104,9 @@ class PredGen(WritingMethod):
         director_loss = director.loss(reading, answer_index, target)
         loss = self._join(losses.rows, director_loss, history.own, weight)
         return StepOutput(loss, losses.rows, director_loss, history.own, probability)
+
+    def _answer(self, prompt: Prefix, written: Written, read: Tensor) -> Answer:
+        return Answer(written.states, read, written.logits[:, 1:], written.prompt_states, prompt.mask)
 
     def _history(self, prefix: Prefix, answer_index: Tensor, row_ids: Tensor, probability: float, step: int) -> History:
         if probability == 0.0:
@@ -141,6 +146,6 @@ class PredGen(WritingMethod):
         if self.reader_name is None:
             return decoded.scores
         written = self.writer.extend(prompt, decoded.ids, decoded.mask)
-        answer = Answer(written.states, decoded.read, written.logits[:, 1:])
+        answer = self._answer(prompt, written, decoded.read)
         director: Director = self.director  # type: ignore[assignment]
         return decoded.scores._replace(class_logits=director.class_logits(answer), value=director.value(answer))

@@ -21,6 +21,7 @@ class Prefix(NamedTuple):
     mask: Tensor  # (B, S) int64; 0 on padding
     logits: Tensor  # (B, V) next-token logits behind the last column; (B, 0) where it has not been read yet
     all_logits: Tensor | None = None  # (B, S, V); those behind every column, where they were asked for
+    states: Tensor | None = None  # (B, S, d); last hidden states of every column, where the writer keeps them
 
     @property
     def lengths(self) -> Tensor:
@@ -28,7 +29,7 @@ class Prefix(NamedTuple):
         return self.mask.sum(dim=1)
 
     def detached(self) -> Prefix:
-        """The same prefix without its gradient."""
+        """The same prefix without its gradient, as far as passes behind it need it."""
         return Prefix(
             tuple(key.detach() for key in self.keys),
             tuple(value.detach() for value in self.values),
@@ -46,6 +47,12 @@ class Prefix(NamedTuple):
             self.mask[start:stop],
             self.logits[start:stop],
         )
+
+    def with_states_before(self, before: Tensor | None) -> Prefix:
+        """The same with the states of S' columns in front of its own, (B, S', d); where the writer keeps them."""
+        if self.states is None or before is None:
+            return self
+        return self._replace(states=torch.cat([before, self.states], dim=1))
 
     def repeated(self, times: int) -> Prefix:
         """Every row so many times, one copy behind the other."""
@@ -113,6 +120,7 @@ class Written(NamedTuple):
     prefix: Prefix  # the prefix grown by these tokens
     prompt_logits: Tensor | None  # (B, S, V); those behind every column of the prefix, where they were asked for
     layers: tuple[Tensor, ...] = ()  # (B, T, d) each; the embeddings' states and every layer's, the last as `states`
+    prompt_states: Tensor | None = None  # (B, S, d); as `states`, of the prefix, where the writer keeps them
 
 
 class Tree(NamedTuple):
@@ -154,8 +162,8 @@ class Tree(NamedTuple):
         )
 
 
-def as_prefix(cache: Any, ids: Tensor, mask: Tensor, logits: Tensor) -> Prefix:
-    """What a pass left in its cache, with what was read.
+def as_prefix(cache: Any, ids: Tensor, mask: Tensor, logits: Tensor, states: Tensor | None = None) -> Prefix:
+    """What a pass left in its cache, with what was read, and its last hidden states where they are kept.
 
     Raises:
         ModelError: If the cache does not hold all of it.
@@ -173,4 +181,5 @@ def as_prefix(cache: Any, ids: Tensor, mask: Tensor, logits: Tensor) -> Prefix:
             f"This model's cache does not hold all {mask.shape[1]} tokens of its prompt.",
             "Windowed and recurrent caches cannot branch.",
         )
-    return Prefix(tuple(layer.keys for layer in layers), tuple(layer.values for layer in layers), ids, mask, logits)
+    keys, values = tuple(layer.keys for layer in layers), tuple(layer.values for layer in layers)
+    return Prefix(keys, values, ids, mask, logits, states=states)

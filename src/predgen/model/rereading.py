@@ -85,7 +85,8 @@ class RereadingWriter(Writer):
         grown = Prefix((), (), whole_ids, whole_mask, logits[:, -1])
         prompt_logits = None if prefix.all_logits is None else output.logits[:, : prefix.ids.shape[1]]
         layers = tuple(states[:, -width:] for states in output.hidden_states)
-        return Written(layers[-1], logits, grown, prompt_logits, layers)
+        prompt_states = output.hidden_states[-1][:, :-width] if self.keeps_states else None
+        return Written(layers[-1], logits, grown, prompt_logits, layers, prompt_states)
 
     def _places(self, mask: Tensor) -> dict[str, Tensor]:
         return {"position_ids": positions(mask)}

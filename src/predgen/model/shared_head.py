@@ -38,6 +38,7 @@ class SharedHead(NamedTuple):
             one.ids.expand(rows, -1),
             one.mask.expand(rows, -1),
             one.logits.expand(rows, -1),
+            states=self.states.expand(rows, -1, -1),
         )
 
 
@@ -92,9 +93,10 @@ def prefill_behind(writer: Writer, head: SharedHead | None, prompt_ids: Tensor, 
         rest = writer.fill_lines(lines, prompt_ids, prompt_mask, head.over(lines.ids.shape[0]))
         keys = tuple(torch.cat(both, dim=2) for both in zip(before.keys, rest.keys, strict=True))
         values = tuple(torch.cat(both, dim=2) for both in zip(before.values, rest.values, strict=True))
-        return _closed_up(writer, Prefix(keys, values, ids, mask, rest.logits))
+        whole = Prefix(keys, values, ids, mask, rest.logits, states=rest.states)
+        return _closed_up(writer, whole.with_states_before(before.states))
     cache = before.cache()
-    output = writer(
+    output, states = writer.with_states(
         input_ids=prompt_ids,
         attention_mask=_bias_behind(writer, mask, before.mask.shape[1]),
         position_ids=positions(mask)[:, -prompt_ids.shape[1] :],
@@ -102,7 +104,8 @@ def prefill_behind(writer: Writer, head: SharedHead | None, prompt_ids: Tensor, 
         use_cache=writer.use_cache,
         logits_to_keep=last_columns(prompt_ids),
     )
-    return _closed_up(writer, as_prefix(cache, ids, mask, output.logits[:, -1]))
+    whole = as_prefix(cache, ids, mask, output.logits[:, -1], states)
+    return _closed_up(writer, whole.with_states_before(before.states))
 
 
 def read_behind(
@@ -163,7 +166,7 @@ def prefill_with_tree(
     keep = keep_prompt or before is not None
     both_ids = torch.cat([prompt_ids, nodes[None].expand(rows, -1)], dim=1)
     cache = empty_cache() if before is None else before.cache()
-    output = writer(
+    output, states = writer.with_states(
         input_ids=both_ids,
         attention_mask=bias,
         position_ids=torch.cat([positions(mask)[:, cached:], behind], dim=1),
@@ -176,13 +179,16 @@ def prefill_with_tree(
         return PromptAndTree(Prefix((), (), ids, mask, logits[:, 0]), logits)
     both = torch.cat([mask, torch.ones_like(behind)], dim=1)
     whole = as_prefix(cache, ids, both, logits[:, 0])
-    columns = mask.shape[1]
+    columns, read = mask.shape[1], prompt_ids.shape[1]
     prompts = whole._replace(
         keys=tuple(key[:, :, :columns] for key in whole.keys),
         values=tuple(value[:, :, :columns] for value in whole.values),
         mask=mask,
+        states=None if states is None else states[:, :read].clone(),  # a view would hold the nodes' states too
     )
-    return PromptAndTree(prompts if before is None else _closed_up(writer, prompts), logits)
+    if before is None:
+        return PromptAndTree(prompts, logits)
+    return PromptAndTree(_closed_up(writer, prompts.with_states_before(before.states)), logits)
 
 
 def _with_head(head: SharedHead, ids: Tensor, mask: Tensor) -> tuple[Prefix, Tensor, Tensor]:
@@ -213,4 +219,5 @@ def _closed_up(writer: Writer, prefix: Prefix) -> Prefix:
         values=tuple(map(moved, prefix.values)),
         ids=prefix.ids.gather(1, order),
         mask=prefix.mask.gather(1, order),
+        states=None if prefix.states is None else prefix.states.gather(1, order[:, :, None].expand_as(prefix.states)),
     )

@@ -69,7 +69,7 @@ class Writer(LanguageModel):
         if lines is not None:
             return self.fill_lines(lines, prompt_ids, prompt_mask)
         cache = empty_cache()
-        output = self(
+        output, states = self.with_states(
             input_ids=prompt_ids,
             attention_mask=prompt_mask,
             position_ids=positions(prompt_mask),
@@ -78,7 +78,7 @@ class Writer(LanguageModel):
             # No other position predicts an answer token.
             logits_to_keep=None if all_logits else last_columns(prompt_ids),
         )
-        prefix = as_prefix(cache, prompt_ids, prompt_mask, output.logits[:, -1])
+        prefix = as_prefix(cache, prompt_ids, prompt_mask, output.logits[:, -1], states)
         return prefix._replace(all_logits=output.logits) if all_logits else prefix
 
     def fill_lines(self, lines: Lines, prompt_ids: Tensor, prompt_mask: Tensor, before: Prefix | None = None) -> Prefix:
@@ -95,7 +95,7 @@ class Writer(LanguageModel):
         """
         front = 0 if before is None else before.mask.shape[1]
         cache = empty_cache() if before is None else before.cache()
-        output = self(
+        output, states = self.with_states(
             input_ids=lines.ids,
             attention_mask=lines.bias(self.dtype, self.windows, front),
             position_ids=lines.position + front,
@@ -110,7 +110,8 @@ class Writer(LanguageModel):
             return lines.padded(cached[:, :, front:].transpose(1, 2)).transpose(1, 2)
 
         keys, values = tuple(map(padded, packed.keys)), tuple(map(padded, packed.values))
-        return Prefix(keys, values, prompt_ids, prompt_mask, lines.at_ends(output.logits))
+        states = None if states is None else lines.padded(states)
+        return Prefix(keys, values, prompt_ids, prompt_mask, lines.at_ends(output.logits), states=states)
 
     def prefill_layers(self, prompt_ids: Tensor, prompt_mask: Tensor) -> tuple[Prefix, tuple[Tensor, ...]]:
         """As `prefill`, and the states of the embeddings and of every layer, (B, P, d) each."""
@@ -139,7 +140,7 @@ class Writer(LanguageModel):
         """
         mask = torch.cat([prefix.mask, mask], dim=1)
         cache = prefix.cache()
-        output = self(
+        output, states = self.with_states(
             input_ids=ids,
             attention_mask=mask,
             position_ids=positions(mask)[:, -ids.shape[1] :],
@@ -147,7 +148,8 @@ class Writer(LanguageModel):
             use_cache=self.use_cache,
             logits_to_keep=last_columns(ids),
         )
-        return as_prefix(cache, torch.cat([prefix.ids, ids], dim=1), mask, output.logits[:, -1])
+        grown = as_prefix(cache, torch.cat([prefix.ids, ids], dim=1), mask, output.logits[:, -1], states)
+        return grown.with_states_before(prefix.states)
 
     def to_sample_from(self, prefix: Prefix) -> Prefix:
         """The prefix as writing a history needs it: without its gradient."""
@@ -173,7 +175,8 @@ class Writer(LanguageModel):
         )
         grown = as_prefix(cache, torch.cat([prefix.ids, ids], dim=1), mask, output.logits[:, -1])
         logits = torch.cat([prefix.logits[:, None], output.logits], dim=1)
-        return Written(output.hidden_states[-1], logits, grown, prefix.all_logits, output.hidden_states)
+        layers = output.hidden_states
+        return Written(layers[-1], logits, grown, prefix.all_logits, layers, prefix.states)
 
     def branch(self, prefix: Prefix, ids: Tensor, depth: Tensor, sees: Tensor) -> Tensor:
         """Reads the M nodes of a tree behind every row of a prefix in one pass (tree attention).

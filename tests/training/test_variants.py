@@ -24,6 +24,8 @@ from predgen.training.fit import Fitted, fit
         ("regression", "director.kind=expected writer.normalise=space loss=sum"),
         ("regression", "director.kind=crps loss=sum"),
         ("regression", "director.kind=ntloss loss=product sampling.schedule=inverse_sigmoid"),
+        ("classification", "director.reads=prompt_and_answer"),
+        ("regression", "director.reads=prompt_and_answer director.kind=value loss=director_only writer.finish=probe"),
         ("classification", "loss=writer_only"),
         ("regression", "loss=director_only director.error=absolute sampling.mode=batch"),
     ],

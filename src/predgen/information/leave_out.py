@@ -106,7 +106,7 @@ def _behind(writer: Writer, whole: ReadPrompts, stretches: Sequence[Stretch]) ->
     distance = where[:, None] - torch.cat([prompt, where])[None]
     bias = blank_where_unseen(sees[None], distance[None], writer.dtype, writer.windows)
     shown = prefix.ids[:, stop[owner] + place]
-    output, of_tails = writer.with_states(
+    output = writer(
         input_ids=shown,
         attention_mask=bias,
         position_ids=where[None],
@@ -116,8 +116,7 @@ def _behind(writer: Writer, whole: ReadPrompts, stretches: Sequence[Stretch]) ->
         logits_to_keep=first + tails - 1,
     )
     row = torch.cat([prefix.ids, shown], dim=1)
-    grown = as_prefix(output.past_key_values, row, torch.ones_like(row), output.logits[0], of_tails)
-    both = grown.with_states_before(prefix.states).states
+    grown = as_prefix(output.past_key_values, row, torch.ones_like(row), output.logits[0])
     # Each prompt's own columns of that row, padding in front of them.
     own = start + tails
     column = torch.arange(int(own.max()), device=device)[None] - (own.max() - own)[:, None]
@@ -131,7 +130,6 @@ def _behind(writer: Writer, whole: ReadPrompts, stretches: Sequence[Stretch]) ->
         row[0, picked] * mask,
         mask,
         grown.logits,
-        states=None if both is None else both[0, picked],
     )
     if whole.states is None:
         return ReadPrompts(each, None, mask)

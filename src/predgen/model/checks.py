@@ -8,7 +8,7 @@ from predgen.answers.tables import AnswerTable
 from predgen.config import AnswerKind, RunConfig, Task
 from predgen.errors import ConfigError
 from predgen.model.build_director import directors_of
-from predgen.model.defaults import OVER_ALL_ANSWERS, director_kind
+from predgen.model.defaults import OF_STATES, OVER_ALL_ANSWERS, director_kind
 
 
 def check_answers(config: RunConfig, kind: AnswerKind) -> None:
@@ -59,7 +59,7 @@ def check_options(config: RunConfig, kind: AnswerKind, task: Task) -> None:
 
 
 def check_director(config: RunConfig, task: Task, space: Space) -> None:
-    """Refuses a director that does not read the task, and what needs a list of all answers where there is none.
+    """Refuses a director that does not read the task, or what it is told to, and what needs a list where there is none.
 
     Raises:
         ConfigError: The message lists what does.
@@ -68,6 +68,11 @@ def check_director(config: RunConfig, task: Task, space: Space) -> None:
     kind = director_kind(config, task, space)
     if kind not in fitting:
         raise ConfigError(f"The director {kind!r} does not read a {task}.", f"Expected one of {sorted(fitting)}.")
+    if config.method == "predgen" and config.director.reads != "answer" and kind not in OF_STATES:
+        raise ConfigError(
+            f"director.reads={config.director.reads} does not go with director.kind={kind}, which reads no states.",
+            remedy=f"Choose one of {sorted(set(OF_STATES) & set(fitting))}, or leave director.reads out.",
+        )
     if not isinstance(space, FreeNumber):
         return
     for name, value, needs in (

@@ -9,6 +9,7 @@ from predgen.config import DirectorKind, Normalise, RunConfig, Task, WriterStart
 
 EXPECTED_OVER = 2048  # answers up to which their expected value is worth scoring all of them in every training step
 OVER_ALL_ANSWERS: tuple[DirectorKind, ...] = ("expected", "crps")  # directors that read every answer's probability
+OF_STATES: tuple[DirectorKind, ...] = ("class", "value")  # that read the states of what was written
 
 
 def director_kind(config: RunConfig, task: Task, space: Space) -> DirectorKind:

@@ -97,8 +97,8 @@ def test_a_director_that_reads_the_prompt_too_by_hand() -> None:
         prompt_mask=torch.tensor([[0, 1], [1, 1]]),
     )
     # the answer's 2½ and 1 as above; row 0's only token (3, 1) → (1, −1) → 2 + ¼; row 1 in shares of 1 : e
-    # is (1 + 4 / (1 + e), 4 + 1 / (1 + e)), the first the smaller → (−1, 1) → −2 + ¼
-    assert director.value(answer).tolist() == pytest.approx([10 + 4 * 4.75, 10 + 4 * -0.75], rel=1e-4)
+    # is (1 + 4 / (1 + e), 4 + 1 / (1 + e)), the first the smaller → (−1, 1) → −2 + ¼; of both the mean
+    assert director.value(answer).tolist() == pytest.approx([10 + 2 * 4.75, 10 + 2 * -0.75], rel=1e-4)
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ SamplingMode = Literal["token", "sequence", "parallel", "batch"]
 ScheduleName = Literal["linear", "constant", "inverse_sigmoid", "exponential"]
 OwnTokens = Literal["greedy", "sample", "free"]
 DirectorKind = Literal[
-    "class", "vocabulary", "value", "ordered", "ordered_released", "expected", "crps", "ntloss", "released"
+    "class", "vocabulary", "value", "ordered", "ordered_released", "expected", "crps", "ntloss", "states", "released"
 ]
 DirectorError = Literal["squared", "absolute", "huber"]
 Normalise = Literal["vocabulary", "space"]
@@ -306,8 +306,9 @@ class SamplingConfig:
 class DirectorConfig:
     """The task adapter that reads what the writer wrote."""
 
-    # classes: class, vocabulary; numbers: value, ordered, ordered_released, expected, crps, ntloss; released: which of
-    # vocabulary and ordered_released suits the task; None: class, expected of up to 2048 numbers, else value
+    # classes: class, vocabulary; numbers: value, ordered, ordered_released, expected, crps, ntloss; what suits the task
+    # of class and value: states, of vocabulary and ordered_released: released; None: class, expected of up to 2048
+    # numbers, else value
     kind: DirectorKind | None = None
     pooling: AnswerPooling = "mean"  # of the answer's states, for class and value
     # "prompt_and_answer": the prompt's states besides, by attention that starts where the answer begins; of class and

@@ -13,7 +13,7 @@ OF_STATES: tuple[DirectorKind, ...] = ("class", "value")  # that read the states
 
 
 def director_kind(config: RunConfig, task: Task, space: Space) -> DirectorKind:
-    """The director that the settings mean: the default, and the released profile's, follow the task.
+    """The director that the settings mean: the default, and what the profiles name, follow the task.
 
     Numbers are read as the posterior's expected value where they can be listed: in `benchmarks/ablations.py` none of
     the paper's directors came near it. It scores every answer in every step; the paper's own, a value read from the
@@ -24,6 +24,8 @@ def director_kind(config: RunConfig, task: Task, space: Space) -> DirectorKind:
         if task == "classification":
             return "class"
         return "expected" if isinstance(space, Grid) and len(space) <= EXPECTED_OVER else "value"
+    if kind == "states":
+        return "class" if task == "classification" else "value"
     if kind == "released":
         return "vocabulary" if task == "classification" else "ordered_released"
     return kind

@@ -76,6 +76,13 @@ METHODS: dict[str, GridMethod] = {
             "predgen",
             "PredGen as released",
         ),
+        # None of the paper's: the director reads the prompt too, and trains the adapter alone.
+        _method(
+            "predgen-led",
+            {"method": "predgen", "profile": "director_led"},
+            None,
+            "PredGen led by its director",
+        ),
     )
 }
 

@@ -254,11 +254,10 @@ def build_tiny_method(name: str, model: PreTrainedModel, tokenizer: PreTrainedTo
             return Generator(writer, table, WriterLoss()).eval()
         size = writer.hidden_size
         classes = len(space.labels) if isinstance(space, LabelSet) else None
-        too = AttentionPool(size) if name == "predgen, prompt too" else None
+        too = name == "predgen, prompt too"
+        pool = AttentionPool(size) if too else MeanPool()
         director = (
-            ClassDirector(MeanPool(), size, classes, too)
-            if classes
-            else ValueDirector(MeanPool(), size, Scale(), prompt_pool=too)
+            ClassDirector(pool, size, classes, too) if classes else ValueDirector(pool, size, Scale(), reads_prompt=too)
         )
         sampling = Sampling(build_schedule("constant", 1.0, 1.0, 1), "token", "greedy", seed=0)
         method = PredGen(writer, table, director, WriterLoss(), wdal_released, sampling)

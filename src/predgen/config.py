@@ -311,8 +311,7 @@ class DirectorConfig:
     # numbers, else value
     kind: DirectorKind | None = None
     pooling: AnswerPooling = "mean"  # of the answer's states, for class and value
-    # "prompt_and_answer": the prompt's states besides, by attention that starts where the answer begins; of class and
-    # value
+    # whose states: "prompt_and_answer" reads the prompt's too, by pooling=attention that starts where the answer begins
     reads: DirectorReads = "answer"
     error: DirectorError = "squared"  # of value and expected, in standard deviations of the target
     history: DirectorHistory = "any"  # which rows teach it: all, or those whose whole history is the model's own

@@ -22,7 +22,7 @@ PROFILES: dict[str, dict[str, Any]] = {
         "loss": "director_only",
         "writer": {"start": "probe", "finish": "probe"},
         "sampling": {"start": 1.0},
-        "director": {"kind": "states", "reads": "prompt_and_answer"},
+        "director": {"kind": "states", "reads": "prompt_and_answer", "pooling": "attention"},
     },
     "released": {
         "loss": "wdal_released",

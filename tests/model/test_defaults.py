@@ -89,5 +89,6 @@ def test_a_director_that_leads_reads_all_there_is(
     setting = Setting(config, task, space, 9, Scale(0.1, 1.7))
     method = build_fields_method(build_writer(llama, config, "tree"), [table], [[]], [setting])
     assert isinstance(method, PredGen) and isinstance(method.director, StateDirector)
-    assert isinstance(method.director.prompt_pool, AttentionPool) and method.writer.keeps_states
+    assert isinstance(method.director.pool, AttentionPool)
+    assert method.director.reads_prompt and method.writer.keeps_states
     assert method.sampling.schedule(0) == 1.0

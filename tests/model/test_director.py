@@ -88,17 +88,21 @@ def test_value_director_by_hand() -> None:
 
 
 def test_a_director_that_reads_the_prompt_too_by_hand() -> None:
-    director = ValueDirector(MeanPool(), 2, Scale(10.0, 4.0), prompt_pool=AttentionPool(2))
-    with_weights(director.output.linear, [[0.5, -1.0]], [1.0])
-    assert director.prompt_output is not None
-    with_weights(director.prompt_output.linear, [[2.0, 0.0]], [0.25])
+    director = ValueDirector(AttentionPool(2), 2, Scale(10.0, 4.0), reads_prompt=True)
+    director.output = nn.Identity()  # the pooled states as they are
     answer = ANSWER._replace(
-        prompt_states=torch.tensor([[[0.0, 6.0], [3.0, 1.0]], [[5.0, 5.0], [1.0, 4.0]]]),
+        prompt_states=torch.tensor([[[50.0, 60.0], [4.0, 1.0]], [[5.0, 5.0], [1.0, 4.0]]]),
         prompt_mask=torch.tensor([[0, 1], [1, 1]]),
     )
-    # the answer's 2½ and 1 as above; row 0's only token (3, 1) → (1, −1) → 2 + ¼; row 1 in shares of 1 : e
-    # is (1 + 4 / (1 + e), 4 + 1 / (1 + e)), the first the smaller → (−1, 1) → −2 + ¼; of both the mean
-    assert director.value(answer).tolist() == pytest.approx([10 + 2 * 4.75, 10 + 2 * -0.75], rel=1e-4)
+    # Row 0: (4, 1), (1, 0), (3, 2) are 0, 1 and 2 tokens from where the answer begins; row 1: (5, 5), (1, 4), (2, 2)
+    # are 1, 0 and 1.
+    near, far = math.exp(-1), math.exp(-2)
+    one, other = 1 + near + far, 1 + 2 * near
+    expected = [
+        [(4 + near + 3 * far) / one, (1 + 2 * far) / one],
+        [(1 + 7 * near) / other, (4 + 7 * near) / other],
+    ]
+    assert torch.allclose(director.read(answer), torch.tensor(expected))
 
 
 @pytest.mark.parametrize(

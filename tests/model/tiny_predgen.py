@@ -68,7 +68,7 @@ def build(
             AttentionPool(writer.hidden_size), writer.hidden_size, Scale(0.1, 1.7), "huber"
         ),
         "prompt_too": lambda: ValueDirector(
-            MeanPool(), writer.hidden_size, Scale(0.1, 1.7), prompt_pool=AttentionPool(writer.hidden_size)
+            AttentionPool(writer.hidden_size), writer.hidden_size, Scale(0.1, 1.7), reads_prompt=True
         ),
         "ordered": OrderedPenalty,
         "ordered_released": ReleasedOrderedPenalty,

@@ -106,6 +106,10 @@ def test_the_saved_config_repeats_the_run(fitted: Callable[..., Fitted], tmp_pat
         ("loss=huber", "Unknown loss 'huber'.*wdal_released"),
         ("peft.method=dora2", "Unknown PEFT method 'dora2'.*lora"),
         ("director.kind=class", "does not read a regression.*expected.*ordered_released"),
+        (
+            "director.reads=prompt_and_answer director.kind=value",
+            "does not go with director.pooling=mean.*Choose director.pooling=attention",
+        ),
         ("director.reads=prompt_and_answer", r"director.kind=expected, which reads no states.*\['value'\]"),
         ("sampling.own=free writer.normalise=space", "does not go with writer.normalise=space"),
         ("sampling.own=free sampling.mode=parallel", "does not go with sampling.mode=parallel"),

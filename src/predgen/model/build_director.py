@@ -21,7 +21,7 @@ from predgen.model.director import (
     ValueDirector,
     VocabularyDirector,
 )
-from predgen.model.pooling import AttentionPool, build_pool
+from predgen.model.pooling import build_pool
 from predgen.model.setting import Setting
 from predgen.model.writer import Writer
 
@@ -49,8 +49,9 @@ def reads_vocabulary(director: object) -> bool:
 
 
 def _class_director(writer: Writer, table: Table, setting: Setting) -> nn.Module:
-    pool = build_pool(setting.config.director.pooling, writer.hidden_size)
-    return ClassDirector(pool, writer.hidden_size, table.answers, _prompt_pool(writer, setting))
+    settings = setting.config.director
+    pool = build_pool(settings.pooling, writer.hidden_size)
+    return ClassDirector(pool, writer.hidden_size, table.answers, settings.reads == "prompt_and_answer")
 
 
 def _vocabulary_director(writer: Writer, table: Table, setting: Setting) -> nn.Module:
@@ -60,11 +61,8 @@ def _vocabulary_director(writer: Writer, table: Table, setting: Setting) -> nn.M
 def _value_director(writer: Writer, table: Table, setting: Setting) -> nn.Module:
     settings = setting.config.director
     pool = build_pool(settings.pooling, writer.hidden_size)
-    return ValueDirector(pool, writer.hidden_size, setting.scale, settings.error, _prompt_pool(writer, setting))
-
-
-def _prompt_pool(writer: Writer, setting: Setting) -> nn.Module | None:
-    return AttentionPool(writer.hidden_size) if setting.config.director.reads == "prompt_and_answer" else None
+    reads_prompt = settings.reads == "prompt_and_answer"
+    return ValueDirector(pool, writer.hidden_size, setting.scale, settings.error, reads_prompt)
 
 
 def _expected_value(writer: Writer, table: Table, setting: Setting) -> nn.Module:

@@ -73,6 +73,12 @@ def check_director(config: RunConfig, task: Task, space: Space) -> None:
             f"director.reads={config.director.reads} does not go with director.kind={kind}, which reads no states.",
             remedy=f"Choose one of {sorted(set(OF_STATES) & set(fitting))}, or leave director.reads out.",
         )
+    if config.method == "predgen" and config.director.reads != "answer" and config.director.pooling != "attention":
+        raise ConfigError(
+            f"director.reads={config.director.reads} does not go with director.pooling={config.director.pooling}.",
+            "It is attention that finds its way from where the answer begins.",
+            "Choose director.pooling=attention, or leave director.reads out.",
+        )
     if not isinstance(space, FreeNumber):
         return
     for name, value, needs in (

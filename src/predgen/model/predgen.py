@@ -64,7 +64,7 @@ class PredGen(WritingMethod):
         super().__init__(writer, table, writer_loss)
         self.director, self.joint, self.sampling = director, joint, sampling
         self.director_history, self.loss_of = director_history, loss_of
-        if isinstance(director, StateDirector) and director.prompt_pool is not None:
+        if isinstance(director, StateDirector) and director.reads_prompt:
             writer.keeps_states = True
         # A director that reads nothing at inference has no decision of its own.
         reads = director is not None and any(True for _ in director.parameters())

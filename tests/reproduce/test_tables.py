@@ -96,6 +96,16 @@ def test_the_best_is_marked_and_what_is_not_told_apart_from_it(record: Make) -> 
     assert "| ours | PredGen | smollm2-135m | lora | mean | 1 | **" in text and " ≈ |" in text
 
 
+def test_a_line_that_is_ahead_with_the_seeds_that_both_have_is_not_called_behind(record: Make) -> None:
+    """One seed of the best, and of the other a bad one besides."""
+    cells = [record("predgen", 0, np.full(50, 0.5))]
+    cells += [record("generator", seed, np.full(50, value)) for seed, value in ((0, 0.1), (1, 1.0))]
+    cells.append(record("predictor", 0, np.full(50, 0.7)))
+    (block,) = blocks_of(TABLE2, cells)
+    marks = {title: line.values["mae"].mark for title, line in ours(block).items()}
+    assert marks == {"PredGen": "best", "Generator": "noise", "Predictor (last token)": "behind"}
+
+
 def test_the_papers_cells_and_published_results_stand_beside_ours_on_their_own_split(record: Make) -> None:
     (block,) = blocks_of(TABLE2, [record(task="lcp", rows="lcp/test")])
     paper = {line.title: line for line in block.lines if line.kind == "paper"}

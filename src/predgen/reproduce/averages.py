@@ -89,7 +89,7 @@ def _average(experiment: Experiment, scale: str, model: str, peft: str, groups: 
             mark: Mark = "best"
             if leader != method:
                 pairs = [(by_method[method][task], by_method[leader][task], split_of[task]) for task in tasks]
-                mark = mark_of(mean_difference(pairs, CHOSEN, metric))
+                mark = mark_of(mean_difference(pairs, CHOSEN, metric), metric)
             values[metric] = Shown(mean(method, metric), None, mark)
         seeds = min(len(by_method[method][task].seeds) for task in tasks)
         lines.append(Line("ours", METHODS[method].title, values, model, peft, "each its own", seeds))

@@ -7,7 +7,7 @@ from typing import Any
 
 from predgen.compare import Difference
 from predgen.data.tasks import find
-from predgen.metrics import better
+from predgen.metrics import METRICS, better
 from predgen.reproduce.beside import paper_lines, published_lines
 from predgen.reproduce.cell import variant_named
 from predgen.reproduce.experiments import Column, Experiment
@@ -136,15 +136,19 @@ def _marks(groups: Sequence[Group], split: str, metric: str, decision: str) -> l
         elif leader is group:
             marks.append("best")
         else:
-            marks.append(mark_of(difference(group, leader, split, decision, metric)))
+            marks.append(mark_of(difference(group, leader, split, decision, metric), metric))
     return marks
 
 
-def mark_of(gap: Difference | None) -> Mark:
-    """How a line stands to the best one, by the difference to it; None where that is not known."""
+def mark_of(gap: Difference | None, metric: str) -> Mark:
+    """How a line stands to the best one, by the difference to it; None where that is not known.
+
+    The best is so by the mean over its own seeds. On those that both have, a line may be ahead of it: not behind.
+    """
     if gap is None:
         return ""
-    return "noise" if gap.low <= 0 <= gap.high else "behind"
+    level = gap.high >= 0 if METRICS[metric].greater_is_better else gap.low <= 0
+    return "noise" if level else "behind"
 
 
 def best_of(means: Sequence[float], metric: str) -> int:

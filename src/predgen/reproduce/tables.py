@@ -15,8 +15,8 @@ from predgen.reproduce.scales import find_scale
 LEGEND = (
     "Ours: mean ± standard deviation over training seeds, under the decision that each run's dev rows chose. **Bold**: "
     "the best of its model and PEFT method; ≈: not told apart from it (the 95% interval of a paired bootstrap over "
-    "rows and seeds holds 0); no mark: behind it, or not compared. †: a printed number that cannot be right, with its "
-    "reason. Accuracy and exact match are shares of 1."
+    "rows and the seeds that both have holds 0), or ahead with those seeds; no mark: behind it, or not compared. †: a "
+    "printed number that cannot be right, with its reason. Accuracy and exact match are shares of 1."
 )
 SYMBOLS = {"best": "**{}**", "noise": "{} ≈", "behind": "{}", "": "{}"}
 FLAG = "†"

@@ -99,7 +99,8 @@ def test_the_shared_prompt_changes_neither_loss_nor_gradients(
     method.zero_grad()
     plain = plain_two_pass(method, inputs, step=3)
     plain.backward()
-    assert loss.item() == pytest.approx(plain.item(), rel=1e-8 if exact else 1e-5)
+    within = 1e-8 if director_kind == "prompt_too" else 1e-9  # early tokens' states of a tiny GPT-2 agree less closely
+    assert loss.item() == pytest.approx(plain.item(), rel=within if exact else 1e-5)
     assert shared.keys() == gradients(method).keys()
     for name, gradient in gradients(method).items():
         assert (shared[name] - gradient).norm() <= (1e-5 if exact else 1e-3) * gradient.norm() + 1e-6, name

@@ -5,7 +5,7 @@ from __future__ import annotations
 from predgen.answers.build import Table
 from predgen.answers.spaces import FreeNumber, Space
 from predgen.answers.tables import AnswerTable
-from predgen.config import AnswerKind, RunConfig, Task
+from predgen.config import AnswerKind, DirectorKind, RunConfig, Task
 from predgen.errors import ConfigError
 from predgen.model.build_director import directors_of
 from predgen.model.defaults import OF_STATES, OVER_ALL_ANSWERS, director_kind
@@ -68,17 +68,7 @@ def check_director(config: RunConfig, task: Task, space: Space) -> None:
     kind = director_kind(config, task, space)
     if kind not in fitting:
         raise ConfigError(f"The director {kind!r} does not read a {task}.", f"Expected one of {sorted(fitting)}.")
-    if config.method == "predgen" and config.director.reads != "answer" and kind not in OF_STATES:
-        raise ConfigError(
-            f"director.reads={config.director.reads} does not go with director.kind={kind}, which reads no states.",
-            remedy=f"Choose one of {sorted(set(OF_STATES) & set(fitting))}, or leave director.reads out.",
-        )
-    if config.method == "predgen" and config.director.reads != "answer" and config.director.pooling != "attention":
-        raise ConfigError(
-            f"director.reads={config.director.reads} does not go with director.pooling={config.director.pooling}.",
-            "It is attention that finds its way from where the answer begins.",
-            "Choose director.pooling=attention, or leave director.reads out.",
-        )
+    _check_reads(config, kind, task)
     if not isinstance(space, FreeNumber):
         return
     for name, value, needs in (
@@ -91,6 +81,23 @@ def check_director(config: RunConfig, task: Task, space: Space) -> None:
                 f"{name}={needs} needs a list of all answers, and free numbers have none.",
                 remedy=f"Choose another {name}, or space.kind=grid where the numbers lie close together.",
             )
+
+
+def _check_reads(config: RunConfig, kind: DirectorKind, task: Task) -> None:
+    settings = config.director
+    if config.method != "predgen" or settings.reads == "answer":
+        return
+    if kind not in OF_STATES:
+        raise ConfigError(
+            f"director.reads={settings.reads} does not go with director.kind={kind}, which reads no states.",
+            remedy=f"Choose one of {sorted(set(OF_STATES) & set(directors_of(task)))}, or leave director.reads out.",
+        )
+    if settings.pooling != "attention":
+        raise ConfigError(
+            f"director.reads={settings.reads} does not go with director.pooling={settings.pooling}.",
+            "It is attention that finds its way from where the answer begins.",
+            "Choose director.pooling=attention, or leave director.reads out.",
+        )
 
 
 def check_search(config: RunConfig, task: Task, space: Space, table: Table) -> None:
